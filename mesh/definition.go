@@ -1,0 +1,72 @@
+// Package mesh is the vocabulary of Evenkeel: the kinds of definitions that people write and the catalogue that keeps them.
+//
+// A change of definitions is a [Proposal] in the log. The [Catalogue] stage accepts or refuses it, in the log's order, and answers
+// with a [Change]. Parsing and compiling happen before the proposal, in the shell that makes it; no stage reads YAML or PromQL.
+package mesh
+
+import (
+	"encoding/json"
+
+	"evenkeel.dev/bus"
+)
+
+// A Ref names a definition.
+type Ref struct {
+	APIVersion string `json:"apiVersion"` // for example "openslo/v1"
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace"` // "default" in files without a cluster
+	Name       string `json:"name"`
+}
+
+// A Definition is one accepted object as the catalogue keeps it.
+type Definition struct {
+	Ref
+	GlobalNamespace string            `json:"globalNamespace"`
+	Labels          map[string]string `json:"labels,omitempty"`
+	Revision        uint64            `json:"revision"`   // catalogue revision of its last change
+	Generation      int64             `json:"generation"` // rises with each change of Spec or Compiled
+	Digest          string            `json:"digest"`     // hexadecimal SHA-256 of Spec
+	ManagedBy       string            `json:"managedBy"`  // "dir:<name>" or "api"; one owner per object
+	Author          string            `json:"author"`     // identity of who proposed the last change
+	Source          string            `json:"source"`     // the text as it was written, one YAML document
+	Spec            json.RawMessage   `json:"spec"`       // the whole document in canonical JSON
+	// Compiled is what stages read, made by the shell that proposed: for an SLO a list of slo.Objective; for a notification target
+	// a notify.Target. Empty for kinds that no stage reads.
+	Compiled json.RawMessage `json:"compiled,omitempty"`
+}
+
+// SubjectProposal carries a [Proposal]; SubjectChange carries the [Change] that answers it, to every partition of every stage.
+const (
+	SubjectProposal = bus.SubjectProposal + "definitions"
+	SubjectChange   = bus.SubjectDraft + "mesh.change"
+)
+
+// A Proposal is a wish to change definitions, all or nothing.
+type Proposal struct {
+	ID            string       `json:"id"` // chosen by the proposer, random; it finds the answer by it
+	Author        string       `json:"author"`
+	ManagedBy     string       `json:"managedBy"`
+	TakeOwnership bool         `json:"takeOwnership,omitempty"`
+	Confirmed     bool         `json:"confirmed,omitempty"` // a person said yes to deleting more than half of what ManagedBy owns
+	Set           []Definition `json:"set,omitempty"`       // Revision and Generation are ignored; Digest is checked
+	Delete        []Ref        `json:"delete,omitempty"`
+	// Expect holds, for refs that the proposer has read, the revision it has read (0: it shall not exist).
+	Expect []Expectation `json:"expect,omitempty"`
+}
+
+// An Expectation is the revision that a definition must still have.
+type Expectation struct {
+	Ref      Ref    `json:"ref"`
+	Revision uint64 `json:"revision"`
+}
+
+// A Change is the catalogue's answer. When Accepted, Set and Deleted are what stages apply; objects that did not change are not in Set.
+type Change struct {
+	Proposal string       `json:"proposal"`
+	Accepted bool         `json:"accepted"`
+	Reason   string       `json:"reason"`            // named constant: Accepted, Unchanged, Conflict, OwnedByOther, TooManyDeletions, TooMany, Invalid
+	Message  string       `json:"message,omitempty"` // what, where, what would be right
+	Revision uint64       `json:"revision"`          // of the catalogue, after
+	Set      []Definition `json:"set,omitempty"`
+	Deleted  []Ref        `json:"deleted,omitempty"`
+}
