@@ -14,7 +14,7 @@ type RunConfig struct {
 	Spec      Spec
 	Partition int
 	// OnCommit, if set, is called after each commit with the messages that it made durable (their sequences are unknown), and
-	// once with none when the partition has recovered. It must not block for long.
+	// once with none when the partition has recovered. It must not block for long, and what it keeps of ms it must copy.
 	OnCommit func(cp Checkpoint, ms []Message)
 	// OnProgress, if set, is called at the end of what is there to read, and at the least with every commit.
 	OnProgress func(Progress)
