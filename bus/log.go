@@ -9,7 +9,8 @@ import (
 // A Log keeps messages in one order and the progress of stages in the same order. Its implementations pass one suite of tests
 // (bus/logtest).
 type Log interface {
-	// Open returns a reader from the sequence (0: from the first message that is kept).
+	// Open returns a reader from the sequence (0: from the first message that is kept). A sequence before the first that is kept is
+	// a *DamageError with DamageHistoryMissing: who needs what is gone must not go on as if nothing were.
 	Open(ctx context.Context, from uint64) (Reader, error)
 	// Append adds a message that no fence guards (telemetry, ticks, proposals, results) and returns its sequence once it is
 	// durable. ErrFull says that the log has no room now.

@@ -49,6 +49,15 @@ func (l *Memory) Lose(seq uint64) {
 	}
 }
 
+// Rot changes a byte of a kept snapshot, as a damaged disk does.
+func (l *Memory) Rot(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.snapshots[name]; len(b) > 0 {
+		b[0]++
+	}
+}
+
 // Append implements [Log].
 func (l *Memory) Append(_ context.Context, m Message) (uint64, error) {
 	l.mu.Lock()
@@ -128,8 +137,11 @@ func (l *Memory) GetSnapshot(_ context.Context, ref SnapshotRef) ([]byte, error)
 func (l *Memory) Open(_ context.Context, from uint64) (Reader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if from == 0 {
+	switch {
+	case from == 0:
 		from = l.first
+	case from < l.first:
+		return nil, &DamageError{Reason: DamageHistoryMissing, Detail: fmt.Sprintf("messages from %d on are needed, and the log begins at %d", from, l.first)}
 	}
 	return &memoryReader{log: l, next: from}, nil
 }

@@ -37,7 +37,7 @@ func Run(ctx context.Context, c RunConfig) error {
 	r := &runner{RunConfig: c}
 	r.defaults()
 	if err := r.recover(ctx); err != nil {
-		return fmt.Errorf("recover %s/%d: %w", c.Spec.Name, c.Partition, err)
+		return fmt.Errorf("recover %s/%d: %w", c.Spec.Name, c.Partition, r.name(err))
 	}
 	defer r.reader.Close()
 	if c.OnCommit != nil {
@@ -45,7 +45,7 @@ func Run(ctx context.Context, c RunConfig) error {
 	}
 	for {
 		if err := r.turn(ctx); err != nil {
-			return fmt.Errorf("run %s/%d: %w", c.Spec.Name, c.Partition, err)
+			return fmt.Errorf("run %s/%d: %w", c.Spec.Name, c.Partition, r.name(err))
 		}
 	}
 }
@@ -341,6 +341,15 @@ func (r *runner) compare(cp Checkpoint) error {
 	}
 	r.pending, r.ends, r.sums = r.pending[n:], r.ends[n:], r.sums[n:]
 	return nil
+}
+
+// name fills in who is damaged where the log, which does not know for whom it reads, has left that open.
+func (r *runner) name(err error) error {
+	var d *DamageError
+	if errors.As(err, &d) && d.Stage == "" {
+		d.Stage, d.Partition = r.Spec.Name, r.Partition
+	}
+	return err
 }
 
 func (r *runner) damage(reason, detail string) error {

@@ -30,6 +30,11 @@ type Definition struct {
 	Author          string            `json:"author"`     // identity of who proposed the last change
 	Source          string            `json:"source"`     // the text as it was written, one YAML document
 	Spec            json.RawMessage   `json:"spec"`       // the whole document in canonical JSON
+	// References are the definitions that this one cannot do without; the catalogue refuses to leave one of them missing.
+	References []Ref `json:"references,omitempty"`
+	// Claims are names that at most one definition of the catalogue may hold, for example what a stage knows an objective by:
+	// "slo/default/checkout/availability".
+	Claims []string `json:"claims,omitempty"`
 	// Compiled is what stages read, made by the shell that proposed: for an SLO a list of slo.Objective; for a notification target
 	// a notify.Target. Empty for kinds that no stage reads.
 	Compiled json.RawMessage `json:"compiled,omitempty"`
@@ -64,9 +69,22 @@ type Expectation struct {
 type Change struct {
 	Proposal string       `json:"proposal"`
 	Accepted bool         `json:"accepted"`
-	Reason   string       `json:"reason"`            // named constant: Accepted, Unchanged, Conflict, OwnedByOther, TooManyDeletions, TooMany, Invalid
+	Reason   string       `json:"reason"`            // one of the Reason constants
 	Message  string       `json:"message,omitempty"` // what, where, what would be right
 	Revision uint64       `json:"revision"`          // of the catalogue, after
 	Set      []Definition `json:"set,omitempty"`
 	Deleted  []Ref        `json:"deleted,omitempty"`
 }
+
+// Reasons of a [Change].
+const (
+	ReasonAccepted         = "Accepted"
+	ReasonUnchanged        = "Unchanged"        // accepted; everything stands as it was wished
+	ReasonConflict         = "Conflict"         // a definition has another revision than was expected, or a claim is taken: read again
+	ReasonOwnedByOther     = "OwnedByOther"     // another source manages the definition
+	ReasonTooManyDeletions = "TooManyDeletions" // more than half of what a directory owns, without a yes
+	ReasonTooMany          = "TooMany"          // over a bound of the catalogue or of one proposal
+	ReasonReferenced       = "Referenced"       // what stays refers to what would go
+	ReasonMissingReference = "MissingReference" // what would come refers to what is not there
+	ReasonInvalid          = "Invalid"          // it cannot be decoded, or contradicts itself
+)
