@@ -1,6 +1,11 @@
 package slo
 
-import "evenkeel.dev/bus"
+import (
+	"fmt"
+	"time"
+
+	"evenkeel.dev/bus"
+)
 
 // States of an SLO.
 const (
@@ -11,24 +16,40 @@ const (
 	StateUnknown   = "UNKNOWN"   // it cannot be told; the reason says why
 )
 
+// Reasons of a state. The first four belong to states that are known, all others to UNKNOWN.
+const (
+	ReasonMeetsObjective  = "MeetsObjective"  // HEALTHY: the last five minutes meet the objective
+	ReasonMissesObjective = "MissesObjective" // WARNING, VIOLATION: the last five minutes miss the objective
+	ReasonBudgetSpent     = "BudgetSpent"     // EXHAUSTED
+	ReasonNoTraffic       = "NoTraffic"       // HEALTHY, EXHAUSTED: there are samples, and they count no event in five minutes
+
+	ReasonNoDataYet     = "NoDataYet"     // nothing could be counted since the SLO, or this generation of its SLI, was defined
+	ReasonNoData        = "NoData"        // samples have stopped
+	ReasonBadData       = "BadData"       // samples come and none of them is a valid value of a counter
+	ReasonGap           = "Gap"           // messages of the log, or frames of a writer, are missing
+	ReasonDamagedFrame  = "DamagedFrame"  // a frame's checksum or form is wrong
+	ReasonUnknownSeries = "UnknownSeries" // samples came for series whose announcement is missing
+	ReasonSeriesLimit   = "SeriesLimit"   // more series match than are allowed
+	ReasonBehind        = "Behind"        // samples come, but they are old: a sender works off its backlog
+)
+
 // Status is what is known of one SLO, in the shape of the HTTP API.
 type Status struct {
-	GlobalNamespace string         `json:"globalNamespace"`
-	Service         string         `json:"service"`
-	Name            string         `json:"name"`
-	Objective       Decimal        `json:"objective"`
-	Window          Window         `json:"window"`
-	State           string         `json:"state"`
-	Reason          string         `json:"reason"`
-	SLIBad          bool           `json:"sliBad"`
-	SLI             *Decimal       `json:"sli"` // null where there were no events
-	Events          Events         `json:"events"`
-	Budget          Budget         `json:"budget"`
-	BurnRates       []BurnRate     `json:"burnRates"`
-	Alerts          []AlertStatus  `json:"alerts"`
-	Coverage        float64        `json:"coverage"` // share of the window so far for which there is data, 0 to 1
-	AsOf            bus.Time       `json:"-"`
-	Labels          map[string]any `json:"-"`
+	GlobalNamespace string        `json:"globalNamespace"`
+	Service         string        `json:"service"`
+	Name            string        `json:"name"`
+	Objective       Decimal       `json:"objective"`
+	Window          Window        `json:"window"`
+	State           string        `json:"state"`
+	Reason          string        `json:"reason"`
+	SLIBad          bool          `json:"sliBad"`
+	SLI             *Decimal      `json:"sli"` // null where there were no events
+	Events          Events        `json:"events"`
+	Budget          Budget        `json:"budget"`
+	BurnRates       []BurnRate    `json:"burnRates"`
+	Alerts          []AlertStatus `json:"alerts"`
+	Coverage        float64       `json:"coverage"` // share of the window so far for which there is data, 0 to 1
+	AsOf            Moment        `json:"asOf"`     // event time up to which everything is counted
 }
 
 // Events are counts over the window.
@@ -60,9 +81,40 @@ const (
 	AlertLate     = "late" // it began and ended while the engine was away, and paged nobody
 )
 
-// AlertStatus is one tier's alert of an SLO.
+// AlertStatus is one tier's alert of an SLO: inactive, pending or firing.
 type AlertStatus struct {
-	Tier  string   `json:"tier"`
-	State string   `json:"state"`
-	Since bus.Time `json:"-"`
+	Tier  string `json:"tier"`
+	State string `json:"state"`
+	Since Moment `json:"since"` // event time of the last change of State
+}
+
+// A Moment is a [bus.Time] that is written as RFC 3339 in JSON; the zero value, "not yet", is written as "".
+type Moment bus.Time
+
+// Time returns the moment in the unit of the log.
+func (m Moment) Time() bus.Time { return bus.Time(m) }
+
+// String returns the moment in RFC 3339 with milliseconds, in UTC.
+func (m Moment) String() string { return bus.Time(m).String() }
+
+// MarshalText writes RFC 3339.
+func (m Moment) MarshalText() ([]byte, error) {
+	if m == 0 {
+		return nil, nil
+	}
+	return []byte(m.String()), nil
+}
+
+// UnmarshalText reads RFC 3339.
+func (m *Moment) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*m = 0
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(b))
+	if err != nil {
+		return fmt.Errorf("moment: %w", err)
+	}
+	*m = Moment(bus.TimeOf(t))
+	return nil
 }

@@ -1,0 +1,45 @@
+# The commands that people use. Each works on a fresh clone with Go alone; what tests need beside it they fetch into the user's cache.
+SHELL := /bin/bash
+GO    ?= go
+DATA  ?= data
+SEEDS ?= 8
+KILLS ?= 50
+
+# The race detector needs a C compiler; without one the same tests run without it, and say so.
+RACE := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
+PURE := ./bus ./mesh ./slo ./slo/notify ./ingest
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check bench soak clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: build ## start Evenkeel with the example definitions; data in ./data (DATA=folder)
+	./evenkeel run --config deploy/examples --data $(DATA)
+
+build: ## ./evenkeel
+	$(GO) build -o evenkeel ./cmd/evenkeel
+
+check: ## formatting, vet and the layer law
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags peers,bench ./test/...
+	$(GO) test ./test/layers
+
+test: ## everything, with real peers; the last line counts
+	@$(if $(RACE),,echo "no C compiler: the race detector is off";) \
+	$(GO) build -o bin/tally ./test/tally && { \
+	$(GO) test -json -shuffle=on $(RACE) $(PURE) 2>&1; \
+	$(GO) test -json -shuffle=on -timeout 20m $$($(GO) list ./... | grep -vxE "$$($(GO) list $(PURE) | paste -sd'|')") 2>&1; \
+	$(GO) test -json -tags peers -timeout 60m -p 1 -run Peers ./test/... 2>&1; \
+	} | ./bin/tally
+
+bench: ## samples per CPU-second beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5' shortens)
+	$(GO) test -tags bench -count 1 -timeout 120m -run TestBench -v ./test/bench -args $(BENCH)
+
+soak: ## 50 kills and many seeds
+	$(GO) test -tags peers -count 1 -timeout 300m -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
+
+clean: ## what was built here; the cache of peers stays
+	rm -rf bin evenkeel

@@ -1,0 +1,84 @@
+package cloudevents
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+//go:embed types/*.json
+var schemas embed.FS
+
+// A Type is one kind of public event.
+type Type struct {
+	Name        string          // the attribute "type", for example "dev.evenkeel.slo.alert.v1"
+	Key         string          // area and kind, for example "slo.alert"
+	Subject     string          // on NATS, for example "evenkeel.slo.alert.{globalNamespace}.{service}.{slo}"; each part is a bus.Token
+	About       string          // the attribute "subject", in the same terms
+	Description string          // one sentence and what a consumer must know
+	Schema      json.RawMessage // of the data: JSON Schema, draft 2020-12
+	Example     json.RawMessage // of the data
+}
+
+// Types lists the public event types.
+func Types() ([]Type, error) {
+	const ofSLO = "{globalNamespace}/{service}/{slo}"
+	types := []Type{
+		{Key: "slo.alert", Subject: "evenkeel.slo.alert.{globalNamespace}.{service}.{slo}", About: ofSLO},
+		{Key: "slo.status", Subject: "evenkeel.slo.status.{globalNamespace}.{service}.{slo}", About: ofSLO},
+		{Key: "mesh.definition", Subject: "evenkeel.mesh.definition.{globalNamespace}.{kind}.{name}", About: "{globalNamespace}/{kind}/{name}"},
+		{Key: "notify.dead", Subject: "evenkeel.notify.dead.{globalNamespace}.{service}.{slo}", About: ofSLO},
+		{Key: "notify.watchdog", Subject: "evenkeel.notify.watchdog.default", About: "default"},
+	}
+	for i := range types {
+		if err := types[i].load(); err != nil {
+			return nil, err
+		}
+	}
+	return types, nil
+}
+
+func (t *Type) load() error {
+	file := t.Key + ".v1.json"
+	t.Name = "dev.evenkeel." + t.Key + ".v1"
+	b, err := schemas.ReadFile("types/" + file)
+	if err != nil {
+		return fmt.Errorf("cloudevents: schema of %s: %w", t.Name, err)
+	}
+	var head struct {
+		ID          string            `json:"$id"`
+		Description string            `json:"description"`
+		Examples    []json.RawMessage `json:"examples"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return fmt.Errorf("cloudevents: schema of %s: %w", t.Name, err)
+	}
+	if len(head.Examples) != 1 || !strings.HasSuffix(head.ID, "/"+file) {
+		return fmt.Errorf("cloudevents: schema of %s: it has %d examples and the id %s", t.Name, len(head.Examples), head.ID)
+	}
+	t.Description, t.Schema, t.Example = head.Description, b, head.Examples[0]
+	return nil
+}
+
+// parameters returns the names in braces of a subject.
+func (t *Type) parameters() []string {
+	var names []string
+	for _, part := range strings.Split(t.Subject, ".") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		}
+	}
+	return names
+}
+
+// exampleAbout fills the attribute subject from the example's data.
+func (t *Type) exampleAbout() string {
+	switch t.Key {
+	case "notify.watchdog":
+		return "default"
+	case "mesh.definition":
+		return "shop/slo/checkout-availability"
+	}
+	return "shop/checkout/checkout-availability"
+}

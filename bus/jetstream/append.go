@@ -1,0 +1,146 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"evenkeel.dev/bus"
+)
+
+// Error codes of the server.
+const (
+	codeWrongSequence  = 10071
+	codeWrongInBatch   = 10164 // the same, while another write is still on its way
+	codeStoreFailed    = 10077 // among others: the stream has its full size, the disk has no room
+	codeNoStorage      = 10047
+	codeNoResources    = 10023
+	codeTooLarge       = 10054
+	codeNotEnabled     = 10076 // among others: JetStream was shut down because the disk was full
+	codeNotEnabledHere = 10039
+)
+
+// Shares of LOG's bound at which appends are refused; what is left is for commits.
+const (
+	telemetryShare = 0.90
+	otherShare     = 0.95
+)
+
+// usage is what LOG holds, read from the server once a second and counted on in between.
+type usage struct {
+	bytes, max, first, last atomic.Int64
+	since                   atomic.Int64 // bytes appended here since the last reading
+	at                      atomic.Int64 // unix milliseconds of the last reading
+	remoteFull              atomic.Int64 // unix milliseconds at which a server last said that its disk is at the reserve
+	down                    atomic.Bool  // the last reading failed
+}
+
+func (u *usage) refresh(ctx context.Context, l *Log) error {
+	info, err := l.info(ctx, streamLog)
+	u.down.Store(err != nil)
+	if err != nil {
+		return err
+	}
+	u.since.Store(0)
+	u.bytes.Store(int64(info.State.Bytes))
+	u.max.Store(info.Config.MaxBytes)
+	u.first.Store(int64(info.State.FirstSeq))
+	u.last.Store(int64(info.State.LastSeq))
+	u.at.Store(time.Now().UnixMilli())
+	l.saw(info.State.LastSeq)
+	return nil
+}
+
+func (u *usage) watch(ctx context.Context, l *Log) {
+	for wait(ctx, time.Second) == nil {
+		if err := u.refresh(ctx, l); err != nil && ctx.Err() == nil {
+			l.config.Logger.Warn("the log's size cannot be read", "err", err)
+		}
+	}
+}
+
+// full reports whether a message of that kind is refused now, and why.
+func (l *Log) full(subject string, size int) error {
+	u := &l.usage
+	share := otherShare
+	telemetry := strings.HasPrefix(subject, bus.SubjectFrame) || strings.HasPrefix(subject, bus.SubjectProposal)
+	if telemetry {
+		share = telemetryShare
+	}
+	have, bound := u.bytes.Load()+u.since.Load()+int64(size), float64(u.max.Load())*share
+	if bound > 0 && float64(have) > bound {
+		return fmt.Errorf("%w: LOG has %d of %d bytes, and the last %.0f %% are for commits", bus.ErrFull, have, u.max.Load(), 100*(1-share))
+	}
+	if !telemetry {
+		return nil
+	}
+	if s := l.config.Server; s != nil {
+		if free, reserve := s.Disk(); free-int64(size) < reserve {
+			return fmt.Errorf("%w: the disk has %d bytes free, and %d are the reserve", bus.ErrFull, free, reserve)
+		}
+	} else if time.Now().UnixMilli()-u.remoteFull.Load() < 3000 {
+		return fmt.Errorf("%w: the disk of a server has only its reserve left", bus.ErrFull)
+	}
+	return nil
+}
+
+// Append implements [bus.Log].
+func (l *Log) Append(ctx context.Context, m bus.Message) (uint64, error) {
+	if len(m.Data) > maxPayload-4096 {
+		return 0, fmt.Errorf("append to %s: %w: it has %d bytes, the bound is %d", m.Subject, bus.ErrTooLarge, len(m.Data), maxPayload-4096)
+	}
+	if err := l.full(m.Subject, len(m.Data)); err != nil {
+		l.count.refused.Add(1)
+		return 0, fmt.Errorf("append to %s: %w", m.Subject, err)
+	}
+	ack, err := l.js.PublishMsg(ctx, wire(m), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, fmt.Errorf("append to %s: %w", m.Subject, l.explain(err))
+	}
+	l.usage.since.Add(int64(len(m.Data)) + 64)
+	l.count.appended.Add(1)
+	l.saw(ack.Sequence)
+	return ack.Sequence, nil
+}
+
+// explain maps what the server or the client says to the errors of [bus.Log].
+func (l *Log) explain(err error) error {
+	switch code := serverCode(err); {
+	case code == codeTooLarge, errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("%w: %w", bus.ErrTooLarge, err)
+	case code == codeStoreFailed, code == codeNoStorage, code == codeNoResources:
+		l.count.refused.Add(1)
+		return fmt.Errorf("%w: %w", bus.ErrFull, err)
+	}
+	if s := l.config.Server; s != nil && !s.nats.JetStreamEnabled() {
+		l.count.refused.Add(1)
+		return fmt.Errorf("%w: JetStream stands still until the disk has room: %w", bus.ErrFull, err)
+	}
+	return err
+}
+
+// serverCode returns the server's error code, 0 where err is none of the server's.
+func serverCode(err error) int {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return int(api.ErrorCode)
+	}
+	return 0
+}
+
+// Ready reports, by nil, that LOG can take telemetry now.
+func (l *Log) Ready() error {
+	if !l.conn.IsConnected() {
+		return errors.New("log: not connected")
+	}
+	if l.usage.down.Load() {
+		return errors.New("log: the server does not answer")
+	}
+	return l.full(bus.SubjectFrame, 0)
+}

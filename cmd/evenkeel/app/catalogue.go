@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/console"
+	"evenkeel.dev/mesh"
+	"evenkeel.dev/slo"
+)
+
+// catalogue is this process's copy of the definitions, and the way to change them: a proposal into the log, and the wait for its answer.
+type catalogue struct {
+	log     bus.Log
+	logger  *slog.Logger
+	changed func(revision uint64, objectives []slo.Objective) // told of each revision; may be nil
+
+	mu          sync.Mutex
+	definitions []mesh.Definition
+	revision    uint64
+	current     bool // has been at the log's end
+	stats       mesh.Stats
+	undecodable uint64
+	moved       chan struct{} // closed and replaced when revision or current changes
+	waiting     map[string]chan mesh.Change
+}
+
+const (
+	answerTimeout = 15 * time.Second // a take-over of the catalogue's partition ends within ten
+	waitersMax    = 1024             // proposals under way at once; each is a request of an author
+)
+
+func newCatalogue(log bus.Log, logger *slog.Logger) *catalogue {
+	return &catalogue{log: log, logger: logger, moved: make(chan struct{}), waiting: map[string]chan mesh.Change{}}
+}
+
+// follow keeps the copy until ctx ends or the log cannot be read.
+func (c *catalogue) follow(ctx context.Context) error {
+	return bus.Follow(ctx, c.log, mesh.CatalogueSpec(), 0, func(s bus.Stage, _ bus.Progress, atEnd bool) error {
+		k, ok := s.(*mesh.Catalogue)
+		if !ok {
+			return fmt.Errorf("the catalogue stage is a %T", s)
+		}
+		c.take(k, atEnd)
+		return nil
+	})
+}
+
+func (c *catalogue) take(k *mesh.Catalogue, atEnd bool) {
+	c.mu.Lock()
+	fresh := k.Revision() != c.revision || !c.current
+	if !fresh || !atEnd && !c.current {
+		c.mu.Unlock()
+		return // nothing has changed, or it comes up and hears of the end soon
+	}
+	c.definitions, c.revision, c.stats = k.List(), k.Revision(), k.Stats()
+	c.current = c.current || atEnd
+	objectives := c.objectives()
+	close(c.moved)
+	c.moved = make(chan struct{})
+	revision := c.revision
+	c.mu.Unlock()
+	if c.changed != nil {
+		c.changed(revision, objectives)
+	}
+}
+
+// objectives decodes what the definitions compile to. What cannot be decoded is of a later version: it is counted and left out.
+func (c *catalogue) objectives() []slo.Objective {
+	var out []slo.Objective
+	for i := range c.definitions {
+		d := &c.definitions[i]
+		if d.Kind != "SLO" || len(d.Compiled) == 0 {
+			continue
+		}
+		var list []slo.Objective
+		if err := json.Unmarshal(d.Compiled, &list); err != nil {
+			c.undecodable++
+			c.logger.Error("definition cannot be read", "definition", d.Ref.String(), "err", err)
+			continue
+		}
+		out = append(out, list...)
+	}
+	return out
+}
+
+// read returns the definitions and the revision of the catalogue; ok is false before the copy has been at the log's end.
+func (c *catalogue) read() (ds []mesh.Definition, revision uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.definitions, c.revision, c.current
+}
+
+// await waits until the copy has come to a revision, and in any case to the log's end once.
+func (c *catalogue) await(ctx context.Context, revision uint64) error {
+	for {
+		c.mu.Lock()
+		done, moved := c.current && c.revision >= revision, c.moved
+		c.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		}
+	}
+}
+
+// answered passes a change to who waits for it.
+func (c *catalogue) answered(data []byte) {
+	var ch mesh.Change
+	if err := json.Unmarshal(data, &ch); err != nil {
+		c.logger.Error("change cannot be read", "err", err)
+		return
+	}
+	c.mu.Lock()
+	w := c.waiting[ch.Proposal]
+	delete(c.waiting, ch.Proposal)
+	c.mu.Unlock()
+	if w != nil {
+		w <- ch // has room for one
+	}
+}
+
+// propose appends a proposal and waits for its answer, and for the copy to have come that far.
+func (c *catalogue) propose(ctx context.Context, p mesh.Proposal) (mesh.Change, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errNoAnswer)
+	defer cancel()
+	b, err := json.Marshal(p)
+	if err != nil {
+		return mesh.Change{}, fmt.Errorf("encode proposal: %w", err)
+	}
+	w := make(chan mesh.Change, 1)
+	c.mu.Lock()
+	if len(c.waiting) >= waitersMax {
+		c.mu.Unlock()
+		return mesh.Change{}, console.Fail(http.StatusServiceUnavailable, "Busy", "too many changes of definitions are under way; try again", nil)
+	}
+	c.waiting[p.ID] = w
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, p.ID)
+		c.mu.Unlock()
+	}()
+	if _, err := c.log.Append(ctx, bus.Message{Subject: mesh.SubjectProposal, Data: b}); err != nil {
+		return mesh.Change{}, fmt.Errorf("append proposal: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+		return mesh.Change{}, context.Cause(ctx)
+	case ch := <-w:
+		if err := c.await(ctx, ch.Revision); err != nil {
+			return mesh.Change{}, context.Cause(ctx)
+		}
+		return ch, nil
+	}
+}
+
+// errNoAnswer is answered when the catalogue stage stands still. The proposal stays in the log.
+var errNoAnswer = console.Fail(http.StatusServiceUnavailable, "NoAnswer",
+	"the catalogue has not answered within 15 s; the change stands in the log and may still come: look with 'evenkeel get', and at /readyz", nil)

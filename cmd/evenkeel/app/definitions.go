@@ -1,0 +1,234 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"slices"
+
+	"evenkeel.dev/console"
+	"evenkeel.dev/mesh"
+)
+
+// definitions implements [console.Definitions] on the catalogue.
+type definitions struct {
+	catalogue *catalogue
+	kinds     *mesh.Kinds
+}
+
+// managedByAPI owns what comes over the HTTP API.
+const managedByAPI = "api"
+
+// tries bounds how often a change is made anew because somebody else was faster.
+const tries = 8
+
+// wish is a change before it is compiled against the catalogue.
+type wish struct {
+	mesh.Wish
+	by      console.Identity
+	compile func(existing []mesh.Definition) ([]mesh.Definition, []mesh.Ref, []mesh.Problem)
+	expect  *uint64
+	dryRun  bool
+	diff    bool
+}
+
+// outcome is what came of a wish.
+type outcome struct {
+	problems []mesh.Problem
+	actions  []console.ObjectAction // of what was or would be changed
+	revision uint64
+}
+
+// carry compiles, proposes, and does so again where the catalogue has moved meanwhile or the wish did not fit into one proposal.
+func (d *definitions) carry(ctx context.Context, w wish) (outcome, error) {
+	var out outcome
+	if err := d.ready(ctx); err != nil {
+		return out, err
+	}
+	for n := 0; ; n++ {
+		existing, revision, _ := d.catalogue.read()
+		out.revision = revision
+		set, gone, problems := w.compile(existing)
+		if len(problems) > 0 {
+			out.problems = problems
+			return out, nil
+		}
+		w.Set, w.Delete, w.ID = set, gone, rand.Text()
+		before := index(existing)
+		if err := allowed(w, before); err != nil {
+			return out, err
+		}
+		p, more, err := w.proposal(existing)
+		if err != nil {
+			return out, err
+		}
+		if w.dryRun || len(p.Set)+len(p.Delete) == 0 {
+			out.add(p, before, w.diff)
+			return out, nil
+		}
+		ch, err := d.catalogue.propose(ctx, p)
+		switch {
+		case err != nil:
+			return out, err
+		case !ch.Accepted && ch.Reason == mesh.ReasonConflict && w.expect == nil && n < tries:
+			continue // somebody was faster: read again
+		case !ch.Accepted:
+			return out, refusal(ch)
+		}
+		out.add(p, before, w.diff)
+		out.revision = ch.Revision
+		if !more {
+			return out, nil
+		}
+		n = 0
+	}
+}
+
+// proposal is the next part of the wish; a dry run is shown whole.
+func (w *wish) proposal(existing []mesh.Definition) (mesh.Proposal, bool, error) {
+	var b mesh.Bounds
+	if w.dryRun {
+		b.ProposalBytes, b.ProposalDefinitions = 1<<40, 1<<30
+	}
+	p, more, err := mesh.Propose(w.Wish, existing, b)
+	if w.expect != nil {
+		for i := range p.Expect {
+			if slices.ContainsFunc(w.Set, func(d mesh.Definition) bool { return d.Ref == p.Expect[i].Ref }) {
+				p.Expect[i].Revision = *w.expect
+			}
+		}
+	}
+	return p, more, err
+}
+
+// ready refuses while the copy of the catalogue is not current.
+func (d *definitions) ready(ctx context.Context) error {
+	if _, _, ok := d.catalogue.read(); ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if d.catalogue.await(ctx, 0) != nil {
+		return console.Fail(http.StatusServiceUnavailable, "NotReady", "the definitions have not been read yet; try again", nil)
+	}
+	return nil
+}
+
+// index finds definitions by their refs.
+func index(ds []mesh.Definition) map[mesh.Ref]*mesh.Definition {
+	out := make(map[mesh.Ref]*mesh.Definition, len(ds))
+	for i := range ds {
+		out[ds[i].Ref] = &ds[i]
+	}
+	return out
+}
+
+// allowed refuses what reaches beyond the rights of an identity that is bound to global namespaces.
+func allowed(w wish, before map[mesh.Ref]*mesh.Definition) error {
+	check := func(r mesh.Ref, gns string) error {
+		if w.by.Sees(gns) {
+			return nil
+		}
+		return console.Fail(http.StatusForbidden, "Forbidden", w.by.Name+" may not change "+r.String()+" of global namespace "+gns, nil)
+	}
+	refs := slices.Clone(w.Delete)
+	for i := range w.Set {
+		if err := check(w.Set[i].Ref, w.Set[i].GlobalNamespace); err != nil {
+			return err
+		}
+		refs = append(refs, w.Set[i].Ref)
+	}
+	for _, r := range refs {
+		if old := before[r]; old != nil {
+			if err := check(r, old.GlobalNamespace); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (o *outcome) add(p mesh.Proposal, before map[mesh.Ref]*mesh.Definition, diff bool) {
+	for i := range p.Set {
+		d := &p.Set[i]
+		a, source := console.ObjectAction{Ref: d.Ref, Action: console.ActionCreated}, ""
+		if old := before[d.Ref]; old != nil {
+			a.Action, source = console.ActionConfigured, old.Source
+		}
+		if name := d.Ref.String(); diff {
+			a.Diff = console.Diff("engine: "+name, source, "file: "+name, d.Source)
+		}
+		o.actions = append(o.actions, a)
+	}
+	for _, r := range p.Delete {
+		o.actions = append(o.actions, console.ObjectAction{Ref: r, Action: console.ActionDeleted})
+	}
+}
+
+// refusal turns the catalogue's no into an answer of the API.
+func refusal(ch mesh.Change) error {
+	status := http.StatusConflict
+	switch ch.Reason {
+	case mesh.ReasonInvalid, mesh.ReasonTooMany, mesh.ReasonMissingReference:
+		status = http.StatusUnprocessableEntity
+	}
+	return console.Fail(status, ch.Reason, ch.Message, nil)
+}
+
+// List implements [console.Definitions].
+func (d *definitions) List(ctx context.Context) ([]mesh.Definition, uint64, error) {
+	if err := d.ready(ctx); err != nil {
+		return nil, 0, err
+	}
+	ds, revision, _ := d.catalogue.read()
+	return ds, revision, nil
+}
+
+// Apply implements [console.Definitions].
+func (d *definitions) Apply(ctx context.Context, r console.ApplyRequest) (console.ApplyAnswer, error) {
+	docs, _ := Documents(r.Files)
+	w := wish{
+		Wish: mesh.Wish{Author: r.By.Name, ManagedBy: managedByAPI, TakeOwnership: r.TakeOwnership}, by: r.By, expect: r.ExpectRevision, dryRun: r.DryRun, diff: r.Diff,
+		compile: func(existing []mesh.Definition) ([]mesh.Definition, []mesh.Ref, []mesh.Problem) {
+			ds, ps := compile(d.kinds, r.Files, existing)
+			return ds, nil, ps
+		},
+	}
+	o, err := d.carry(ctx, w)
+	return console.ApplyAnswer{Objects: withUnchanged(docs, o.actions), Problems: o.problems, Revision: o.revision, DryRun: r.DryRun}, err
+}
+
+// withUnchanged puts the objects of the request first, in its order, and then what else was changed by them.
+func withUnchanged(docs []mesh.Ref, actions []console.ObjectAction) []console.ObjectAction {
+	changed := make(map[mesh.Ref]console.ObjectAction, len(actions))
+	for _, a := range actions {
+		changed[a.Ref] = a
+	}
+	out, named := []console.ObjectAction{}, map[mesh.Ref]bool{}
+	for _, r := range docs {
+		a, ok := changed[r]
+		if !ok {
+			a = console.ObjectAction{Ref: r, Action: console.ActionUnchanged}
+		}
+		out, named[r] = append(out, a), true
+	}
+	for _, a := range actions {
+		if !named[a.Ref] {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// Delete implements [console.Definitions].
+func (d *definitions) Delete(ctx context.Context, r console.DeleteRequest) (console.ApplyAnswer, error) {
+	w := wish{
+		Wish: mesh.Wish{Author: r.By.Name, ManagedBy: managedByAPI, TakeOwnership: r.TakeOwnership, Confirmed: r.Confirmed}, by: r.By, dryRun: r.DryRun,
+		compile: func([]mesh.Definition) ([]mesh.Definition, []mesh.Ref, []mesh.Problem) { return nil, r.Refs, nil },
+	}
+	o, err := d.carry(ctx, w)
+	if o.actions == nil {
+		o.actions = []console.ObjectAction{}
+	}
+	return console.ApplyAnswer{Objects: o.actions, Revision: o.revision, DryRun: r.DryRun}, err
+}

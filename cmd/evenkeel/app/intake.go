@@ -1,0 +1,128 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"reflect"
+	"time"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/ingest"
+	"evenkeel.dev/ingest/otlp"
+	"evenkeel.dev/ingest/remotewrite"
+	"evenkeel.dev/ingest/scrape"
+)
+
+// intake is the role ingest: one gate, and the protocols before it.
+type intake struct {
+	gate  *ingest.Gate
+	write *remotewrite.Handler
+	otlp  *otlp.Receiver
+	jobs  *scrape.Scraper
+}
+
+func now() bus.Time { return bus.TimeOf(time.Now()) }
+
+// incarnation returns a random number above 0, which names this writer of frames.
+func incarnation() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return max(binary.LittleEndian.Uint64(b[:]), 1)
+}
+
+func newIntake(a *app) (*intake, error) {
+	s := &a.settings
+	gate, err := ingest.New(ingest.Config{
+		Log: a.log, Partitions: bus.DefaultPartitions, Writer: incarnation(), NewWriter: incarnation, Now: now, Limits: s.Limits,
+	})
+	if err != nil {
+		return nil, err
+	}
+	in := &intake{gate: gate}
+	if in.write, err = remotewrite.New(remotewrite.Config{Gate: gate, Sender: senderOfRequest}); err != nil {
+		return nil, err
+	}
+	in.otlp, err = otlp.New(otlp.Config{
+		Gate: gate, Sender: senderOf, Translation: s.OTLP.Translation, PromoteResourceAttributes: s.OTLP.PromoteResourceAttributes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	in.jobs, err = scrape.New(scrape.Config{Gate: gate, Jobs: s.Scrape, Log: a.logger})
+	return in, err
+}
+
+// scrape asks targets until ctx ends.
+func (in *intake) scrape(ctx context.Context) error { return in.jobs.Run(ctx) }
+
+// target is one scrape target as the API answers it.
+type target struct {
+	Job          string            `json:"job"`
+	URL          string            `json:"url"`
+	Labels       map[string]string `json:"labels"`
+	Health       string            `json:"health"` // up, down, unknown
+	LastError    string            `json:"lastError"`
+	LastScrape   string            `json:"lastScrape"`
+	LastDuration string            `json:"lastDuration"`
+	Samples      int               `json:"samples"`
+}
+
+// targets answers how scrape targets are doing.
+func (in *intake) targets() any {
+	out := []target{}
+	for _, t := range in.jobs.Targets() {
+		v := target{Job: t.Job, URL: t.URL, Labels: map[string]string{}, Health: t.Health, LastError: t.LastError, Samples: t.Samples}
+		for _, l := range t.Labels {
+			v.Labels[l.Name] = l.Value
+		}
+		if !t.LastScrape.IsZero() {
+			v.LastScrape, v.LastDuration = bus.TimeOf(t.LastScrape).String(), t.Duration.Round(time.Millisecond).String()
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// metrics appends what came in and what became of it.
+func (in *intake) metrics(w io.Writer) {
+	s := in.gate.Stats()
+	publish(w, "evenkeel_ingest", reflect.ValueOf(s))
+	family(w, "evenkeel_ingest_refused_total", "counter", func(line func(string, float64)) {
+		for _, r := range ingest.Reasons() {
+			line(fmt.Sprintf("reason=%q", r.String()), float64(s.Refused[r]))
+		}
+	})
+	senders := in.gate.Senders()
+	senders = senders[:min(len(senders), sendersShown)]
+	for _, m := range []struct {
+		name, kind string
+		v          func(*ingest.SenderStats) float64
+	}{
+		{"evenkeel_sender_series", "gauge", func(s *ingest.SenderStats) float64 { return float64(s.Series) }},
+		{"evenkeel_sender_samples_total", "counter", func(s *ingest.SenderStats) float64 { return float64(s.Samples) }},
+		{"evenkeel_sender_filtered_total", "counter", func(s *ingest.SenderStats) float64 { return float64(s.Filtered) }},
+		{"evenkeel_sender_refused_total", "counter", func(s *ingest.SenderStats) float64 { return float64(s.Refused) }},
+		{"evenkeel_sender_skew_seconds", "gauge", func(s *ingest.SenderStats) float64 { return float64(s.Skew) / 1000 }},
+	} {
+		family(w, m.name, m.kind, func(line func(string, float64)) {
+			for i := range senders {
+				line(fmt.Sprintf("sender=%q,global_namespace=%q,cluster=%q", senders[i].Name, senders[i].GlobalNamespace, senders[i].Cluster), m.v(&senders[i]))
+			}
+		})
+	}
+	publish(w, "evenkeel_remote_write", reflect.ValueOf(in.write.Stats()))
+	publish(w, "evenkeel_scrape", reflect.ValueOf(in.jobs.Stats()))
+	o := in.otlp.Stats()
+	publish(w, "evenkeel_otlp", reflect.ValueOf(o))
+	family(w, "evenkeel_otlp_rejected_points_total", "counter", func(line func(string, float64)) {
+		for _, r := range o.Rejected {
+			line(fmt.Sprintf("reason=%q", r.Reason), float64(r.Points))
+		}
+	})
+}
+
+// sendersShown bounds the series of /metrics; the gate itself may know 10,000 senders.
+const sendersShown = 200

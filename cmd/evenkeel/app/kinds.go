@@ -1,0 +1,111 @@
+package app
+
+import (
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"evenkeel.dev/bus/cloudevents"
+	"evenkeel.dev/console"
+	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/yaml"
+	"evenkeel.dev/slo/openslo"
+	"evenkeel.dev/slo/promql"
+)
+
+// kinds is the one list of compilers of definitions.
+func kinds() (*mesh.Kinds, error) {
+	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form})
+	if err != nil {
+		return nil, err
+	}
+	return mesh.NewKinds(files)
+}
+
+// KindNames lists the kinds of definitions, as they are written.
+func KindNames() ([]string, error) {
+	k, err := kinds()
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, kind := range k.Known() {
+		if !slices.Contains(out, kind.Kind) {
+			out = append(out, kind.Kind)
+		}
+	}
+	return out, nil
+}
+
+// DefinitionFile reports whether a file of this name holds definitions.
+func DefinitionFile(name string) bool {
+	if strings.HasPrefix(name, ".") {
+		return false
+	}
+	for _, end := range []string{".yaml", ".yml", ".json"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// parse reads the documents of all files.
+func parse(files []console.File) ([]mesh.Document, []mesh.Problem) {
+	var docs []mesh.Document
+	var problems []mesh.Problem
+	for _, f := range files {
+		ds, ps := yaml.Parse(f.Name, []byte(f.Text))
+		docs, problems = append(docs, ds...), append(problems, ps...)
+	}
+	return docs, problems
+}
+
+// Documents returns the names of what files define, in their order. Whether it is right is not looked at.
+func Documents(files []console.File) ([]mesh.Ref, []mesh.Problem) {
+	docs, problems := parse(files)
+	var refs []mesh.Ref
+	for i := range docs {
+		refs = append(refs, docs[i].Ref())
+	}
+	return refs, mesh.SortProblems(problems)
+}
+
+// Check compiles files as if nothing else were defined.
+func Check(files []console.File) ([]mesh.Definition, []mesh.Problem, error) {
+	k, err := kinds()
+	if err != nil {
+		return nil, nil, err
+	}
+	ds, ps := compile(k, files, nil)
+	return ds, ps, nil
+}
+
+// compile reads and compiles files. What could not be read does not hide the mistakes of the rest.
+func compile(k *mesh.Kinds, files []console.File, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
+	docs, problems := parse(files)
+	ds, ps := k.Compile(docs, existing)
+	return ds, mesh.SortProblems(append(problems, ps...))
+}
+
+// EventSchema returns the AsyncAPI document of all public events.
+func EventSchema() ([]byte, error) { return cloudevents.AsyncAPI() }
+
+// Version says what runs, as the Go toolchain has noted it in the binary.
+func Version() console.Version {
+	v := console.Version{Version: "devel", Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Commit = s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return v
+}

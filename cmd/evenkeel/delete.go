@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel.dev/cmd/evenkeel/app"
+	"evenkeel.dev/console"
+	"evenkeel.dev/mesh"
+)
+
+type deleteFlags struct {
+	namespace     string
+	files         []string
+	dryRun        bool
+	takeOwnership bool
+	ignoreMissing bool
+}
+
+func deleteCommand(c *cli) *cobra.Command {
+	var f deleteFlags
+	cmd := &cobra.Command{
+		Use:   "delete KIND/NAME ... | -f FILE|DIR|-",
+		Short: "Delete definitions",
+		Long: `Delete takes definitions out of the catalogue. Alerts of a deleted SLO resolve with the reason Deleted. What another source manages
+(a watched folder, for one) is refused unless --take-ownership is given.
+
+It exits with 1 when an object does not exist, is managed by another source, or is still referred to.`,
+		Example: "  evenkeel delete slo/checkout-availability\n  evenkeel delete -f slos/checkout.yaml",
+	}
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "default", "namespace of the objects")
+	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "delete what a file, a folder or the input (-) defines")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would happen and change nothing")
+	cmd.Flags().BoolVar(&f.takeOwnership, "take-ownership", false, "also delete what another source manages")
+	cmd.Flags().BoolVar(&f.ignoreMissing, "ignore-not-found", false, "an object that does not exist is no failure")
+	cmd.RunE = do(func(cmd *cobra.Command, args []string) error {
+		if (len(args) == 0) == (len(f.files) == 0) {
+			return wrongUsage("name objects as KIND/NAME, or files with -f; one of both")
+		}
+		return c.delete(cmd.Context(), &f, args)
+	})
+	return cmd
+}
+
+func (c *cli) delete(ctx context.Context, f *deleteFlags, args []string) error {
+	refs, err := c.refsToDelete(f, args)
+	if err != nil {
+		return err
+	}
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	q := url.Values{"confirmed": {"true"}}
+	if f.dryRun {
+		q.Set("dryRun", "true")
+	}
+	if f.takeOwnership {
+		q.Set("takeOwnership", "true")
+	}
+	for _, r := range refs {
+		if r.APIVersion != "" {
+			q.Set("apiVersion", r.APIVersion)
+		}
+		var a console.ApplyAnswer
+		err := api.call(ctx, http.MethodDelete, "/api/v1/definitions/"+escape(r.Kind, r.Namespace, r.Name), q, "", nil, &a)
+		if f.ignoreMissing && isStatus(err, http.StatusNotFound) {
+			continue
+		}
+		if err != nil {
+			return c.refused(err)
+		}
+		c.printActions(a)
+	}
+	return nil
+}
+
+// refsToDelete returns what the arguments or the files name; files from the last object to the first, since later ones refer to earlier ones.
+func (c *cli) refsToDelete(f *deleteFlags, args []string) ([]mesh.Ref, error) {
+	var refs []mesh.Ref
+	for _, a := range args {
+		kind, name, ok := strings.Cut(a, "/")
+		if !ok || kind == "" || name == "" {
+			return nil, wrongUsage("%q is no KIND/NAME", a)
+		}
+		full, err := kindName(kind)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, mesh.Ref{Kind: full, Namespace: f.namespace, Name: name})
+	}
+	if len(f.files) == 0 {
+		return refs, nil
+	}
+	files, err := c.readFiles(f.files)
+	if err != nil {
+		return nil, err
+	}
+	found, problems := app.Documents(files)
+	if len(problems) > 0 {
+		for _, p := range problems {
+			fmt.Fprintln(c.out, p)
+		}
+		return nil, answerNo("the files have %s", plural(len(problems), "mistake"))
+	}
+	for i := len(found) - 1; i >= 0; i-- {
+		refs = append(refs, found[i])
+	}
+	return refs, nil
+}
+
+// kindName returns a kind as it is written in definitions: "slo", "slos" and "SLO" are SLO.
+func kindName(s string) (string, error) {
+	kinds, err := app.KindNames()
+	if err != nil {
+		return "", err
+	}
+	for _, k := range kinds {
+		if strings.EqualFold(k, s) || strings.EqualFold(k+"s", s) || strings.HasSuffix(k, "y") && strings.EqualFold(k[:len(k)-1]+"ies", s) {
+			return k, nil
+		}
+	}
+	if near := mesh.Nearest(s, kinds); near != "" {
+		return "", wrongUsage("unknown kind %q; did you mean %s?", s, near)
+	}
+	return "", wrongUsage("unknown kind %q; known are %s", s, strings.Join(kinds, ", "))
+}

@@ -1,0 +1,98 @@
+package slo
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"evenkeel.dev/bus"
+)
+
+const ledgerVersion = 1
+
+// A LedgerFrame holds one minute of event time of a partition. Adding up all frames gives every counted event exactly once.
+type LedgerFrame struct {
+	Partition int
+	Minute    bus.Time // its beginning
+	Entries   []LedgerEntry
+}
+
+// A LedgerEntry is one SLO's minute. SLOs without data in a minute are not in its frame.
+type LedgerEntry struct {
+	StatusKey
+	Generation  uint32  // of the SLI
+	Good, Total float64 // events of the minute
+	Covered     int     // seconds of time, ending in this minute, for which data came; at most 60 are of the minute itself
+	// LateGood and LateTotal are events of earlier minutes that came after those were closed.
+	LateGood, LateTotal float64
+}
+
+// An entry is a minute being filled.
+type entry struct {
+	good, total, lateGood, lateTotal float64
+	covered                          int64
+}
+
+// EncodeLedgerFrame packs a frame.
+func EncodeLedgerFrame(f *LedgerFrame) []byte {
+	e := encoder{b: make([]byte, 0, 32+48*len(f.Entries))}
+	e.str("EKL")
+	e.byte(ledgerVersion)
+	e.uint(uint64(f.Partition))
+	e.int(int64(f.Minute / bus.Minute))
+	e.uint(uint64(len(f.Entries)))
+	for i := range f.Entries {
+		n := &f.Entries[i]
+		e.str(n.GlobalNamespace)
+		e.str(n.Service)
+		e.str(n.Name)
+		e.uint(uint64(n.Generation))
+		e.float(n.Good)
+		e.float(n.Total)
+		e.uint(uint64(n.Covered))
+		e.float(n.LateGood)
+		e.float(n.LateTotal)
+	}
+	return e.b
+}
+
+// DecodeLedgerFrame reads a frame; it never panics.
+func DecodeLedgerFrame(b []byte) (*LedgerFrame, error) {
+	d := reader{b: b}
+	if magic, v := d.str(), d.byte(); magic != "EKL" || v != ledgerVersion {
+		return nil, fmt.Errorf("slo: ledger frame of version %d is not known here; %d is", v, ledgerVersion)
+	}
+	f := &LedgerFrame{Partition: int(d.uint() & math.MaxInt32), Minute: bus.Time(d.int()) * bus.Minute}
+	for n := d.count(9); n > 0 && !d.bad; n-- {
+		f.Entries = append(f.Entries, LedgerEntry{
+			StatusKey: StatusKey{d.str(), d.str(), d.str()}, Generation: uint32(d.uint()),
+			Good: d.float(), Total: d.float(), Covered: int(d.uint() & math.MaxInt32), LateGood: d.float(), LateTotal: d.float(),
+		})
+	}
+	if err := d.end(); err != nil {
+		return nil, fmt.Errorf("ledger frame: %w", err)
+	}
+	return f, nil
+}
+
+// emitLedger drafts a minute that is closed.
+func (s *Stage) emitLedger(minute int64) {
+	f := LedgerFrame{Partition: s.Partition, Minute: bus.Time(minute) * bus.Minute}
+	for _, t := range s.order {
+		m := t.minute
+		if m == (entry{}) {
+			continue
+		}
+		t.minute = entry{}
+		f.Entries = append(f.Entries, LedgerEntry{
+			StatusKey: StatusKey{t.o.GlobalNamespace, t.o.Service, t.o.Name}, Generation: t.generation,
+			Good: m.good, Total: m.total, Covered: int(m.covered), LateGood: m.lateGood, LateTotal: m.lateTotal,
+		})
+	}
+	for len(f.Entries) > 0 {
+		part := f
+		n := min(len(f.Entries), statusChunk*4)
+		part.Entries, f.Entries = f.Entries[:n], f.Entries[n:]
+		s.out = append(s.out, bus.Draft{Subject: SubjectLedgerFrame + strconv.Itoa(s.Partition), To: bus.All, Data: EncodeLedgerFrame(&part)})
+	}
+}

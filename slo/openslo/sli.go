@@ -1,0 +1,204 @@
+package openslo
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"evenkeel.dev/mesh"
+	"evenkeel.dev/slo"
+)
+
+// A sliResult is a compiled SLI with what it refers to.
+type sliResult struct {
+	sli  slo.SLI
+	ok   bool
+	refs []mesh.Ref
+}
+
+func (r *run) compileSLI(e *entry, def *mesh.Definition) {
+	d := r.document(e)
+	var o object[sliSpec]
+	r.decode(d, &o, &o.Metadata, def)
+	r.description(d, o.Spec.Description)
+	def.References = append(def.References, r.storedSLI(e).refs...)
+}
+
+// storedSLI compiles an SLI object once.
+func (r *run) storedSLI(e *entry) *sliResult {
+	if e.sli == nil {
+		d := r.document(e)
+		var o object[sliSpec]
+		var scratch mesh.Definition
+		e.sli = &sliResult{}
+		bad := d.Decode("", &o)
+		r.add(bad...) // told again when its turn comes; SortProblems drops that
+		e.sli.sli, e.sli.ok = r.sli(d, "spec", &o.Spec, &scratch)
+		e.sli.ok = e.sli.ok && len(bad) == 0
+		e.sli.refs = scratch.References
+	}
+	return e.sli
+}
+
+// sli checks and compiles the spec of an SLI at path.
+func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definition) (slo.SLI, bool) {
+	before := len(r.problems)
+	m := s.RatioMetric
+	switch {
+	case s.ThresholdMetric != nil && m != nil:
+		r.add(d.KeyProblem(path+".thresholdMetric", "thresholdMetric and ratioMetric exclude each other", "keep ratioMetric"))
+		return slo.SLI{}, false
+	case s.ThresholdMetric != nil:
+		r.add(d.KeyProblem(path+".thresholdMetric", "thresholdMetric is not supported yet", "count good and total events with ratioMetric; for latency, good is a histogram's bucket"))
+		return slo.SLI{}, false
+	case m == nil:
+		if n := node(d, path); n == nil || n.Kind == mesh.NodeMap {
+			r.absent(d, path+".ratioMetric", "the SLI has no ratioMetric", "write ratioMetric with good (or bad) and total")
+		}
+		return slo.SLI{}, false
+	}
+	path += ".ratioMetric"
+	switch {
+	case m.Raw != nil || m.RawType != nil:
+		field := path + ".raw"
+		if m.Raw == nil {
+			field = path + ".rawType"
+		}
+		r.add(d.KeyProblem(field, "a raw ratio is not supported yet: a mean of ratios is not the ratio of sums", "give good (or bad) and total"))
+		return slo.SLI{}, false
+	case m.Good != nil && m.Bad != nil:
+		r.add(d.KeyProblem(path+".bad", "good and bad exclude each other", "keep one of them beside total"))
+	case m.Good == nil && m.Bad == nil:
+		r.absent(d, path+".good", "ratioMetric has neither good nor bad", "write good (or bad) beside total")
+	}
+	if m.Total == nil {
+		r.absent(d, path+".total", "ratioMetric has no total", "write total beside good (or bad)")
+	}
+	out := r.ratio(d, path, m, def)
+	return out, len(r.problems) == before
+}
+
+func (r *run) ratio(d *mesh.Document, path string, m *ratioMetric, def *mesh.Definition) slo.SLI {
+	var out slo.SLI
+	var good, bad, total query
+	if m.Good != nil {
+		good = r.metric(d, path+".good", m.Good, def)
+		out.Good = good.expr
+	}
+	if m.Bad != nil {
+		bad = r.metric(d, path+".bad", m.Bad, def)
+		out.Bad = bad.expr
+	}
+	if m.Total != nil {
+		total = r.metric(d, path+".total", m.Total, def)
+		if total.expr != nil {
+			out.Total = *total.expr
+		}
+	}
+	for _, q := range []query{good, bad, total} {
+		if q.form == "counter" && (m.Counter == nil || !*m.Counter) {
+			at := path + ".counter"
+			if m.Counter == nil {
+				at = path
+			}
+			r.add(d.Problem(at, "the query names a counter as it stands, but counter is not true", "write counter: true, or rate(…[5m]) in the query; gauges are not supported"))
+			break
+		}
+	}
+	for _, q := range []query{good, bad} {
+		if q.form != "" && total.form != "" && q.form != total.form {
+			r.add(d.Problem(q.path, fmt.Sprintf("this is %s and total is %s: they have different scales", q.form, total.form), "use the same function and range in both, for example rate(…[5m])"))
+		}
+	}
+	return out
+}
+
+// A query is one side of a ratio.
+type query struct {
+	path string
+	form string
+	expr *slo.Expr // nil where there is a problem
+}
+
+func (r *run) metric(d *mesh.Document, path string, m *metric, def *mesh.Definition) query {
+	s := m.MetricSource
+	if s == nil {
+		r.absent(d, path+".metricSource", path+".metricSource is missing", "write metricSource: {type: Prometheus, spec: {query: …}}")
+		return query{}
+	}
+	path += ".metricSource"
+	if !r.prometheus(d, path, s, def) {
+		return query{}
+	}
+	if n := node(d, path+".spec"); n == nil {
+		r.absent(d, path+".spec", path+".spec is missing", "write spec: {query: …}")
+		return query{}
+	}
+	var q querySpec
+	ps := d.Decode(path+".spec", &q)
+	r.add(ps...)
+	path += ".spec.query"
+	if n := node(d, path); n == nil {
+		if len(ps) == 0 {
+			r.absent(d, path, path+" is missing", "it holds the PromQL query")
+		}
+		return query{}
+	} else if n.Kind != mesh.NodeString {
+		return query{}
+	}
+	e, err := r.cfg.Compile(q.Query)
+	if err != nil {
+		r.add(queryProblem(d, path, err))
+		return query{}
+	}
+	return query{path: path, form: r.cfg.Form(q.Query), expr: &e}
+}
+
+// prometheus finds out whether a metric source is one of Prometheus, by its type or by the DataSource it names.
+func (r *run) prometheus(d *mesh.Document, path string, s *metricSource, def *mesh.Definition) bool {
+	kind, at := s.Type, path+".type"
+	if s.MetricSourceRef != "" {
+		ref := mesh.Ref{APIVersion: APIVersion, Kind: KindSource, Namespace: d.Namespace, Name: s.MetricSourceRef}
+		e := r.objects[ref]
+		if e == nil && kind == "" {
+			r.lookup(d, path+".metricSourceRef", KindSource, s.MetricSourceRef)
+			return false
+		}
+		if e != nil {
+			def.References = append(def.References, ref)
+			if n := node(r.document(e), "spec.type"); kind == "" && n != nil {
+				kind, at = n.Text, path+".metricSourceRef"
+			}
+		}
+	}
+	switch {
+	case kind == "" && (s.MetricSourceRef != "" || node(d, at) != nil):
+		return true // the DataSource, or the type of the field, has a problem of its own
+	case kind == "":
+		r.absent(d, at, "the metricSource has neither type nor metricSourceRef", "write type: Prometheus")
+		return false
+	case !strings.EqualFold(kind, "prometheus"):
+		r.add(d.Problem(at, fmt.Sprintf("data sources of type %s are not supported", kind), "use type: Prometheus with a PromQL query"))
+		return false
+	}
+	return true
+}
+
+// queryProblem puts a mistake of a query to its place in the file.
+func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
+	message, hint, line, column := err.Error(), "", 0, 0
+	var placed interface {
+		error
+		Position() (line, column int)
+		Reason() string
+		Hint() string
+	}
+	if errors.As(err, &placed) {
+		message, hint = placed.Reason(), placed.Hint()
+		line, column = placed.Position()
+		if n := node(d, path); n.TextLine == 0 && (line > 1 || column > 1) {
+			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
+		}
+	}
+	return d.TextProblem(path, line, column, message, hint)
+}

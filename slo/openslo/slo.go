@@ -1,0 +1,270 @@
+package openslo
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"evenkeel.dev/mesh"
+	"evenkeel.dev/slo"
+)
+
+// maxObjectives bounds the objectives of one SLO document.
+const maxObjectives = 20
+
+const defaultWindow = "30d"
+
+func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
+	before := len(r.problems)
+	var o object[sloSpec]
+	r.decode(d, &o, &o.Metadata, def)
+	s := &o.Spec
+	r.description(d, s.Description)
+	base := slo.Objective{GlobalNamespace: def.GlobalNamespace, Service: s.Service, Method: slo.MethodOccurrences, Definition: def.Ref}
+	r.service(d, s)
+	r.method(d, s)
+	base.Window = r.window(d, s)
+	sli, ok := r.indicator(d, s, def)
+	base.SLI = sli
+	base.Alerting = r.alerting(d, s, &o.Metadata, def)
+	var out []slo.Objective
+	for i, target := range r.targets(d, s) {
+		b := base
+		b.Target = target
+		b.Name, b.DisplayName = objectiveName(&o, i)
+		r.tiers(d, s, &b)
+		out = append(out, b)
+	}
+	if !ok || len(r.problems) > before {
+		return
+	}
+	for i := range out {
+		b := &out[i]
+		path := fmt.Sprintf("spec.objectives[%d]", i)
+		if err := b.Validate(); err != nil {
+			r.add(d.Problem(path, err.Error(), ""))
+			continue
+		}
+		r.claim(d, def, "metadata.name", "slo/"+b.GlobalNamespace+"/"+b.Service+"/"+b.Name, fmt.Sprintf("the objective %q of service %q in global namespace %q", b.Name, b.Service, b.GlobalNamespace))
+	}
+	encode(def, out)
+}
+
+func (r *run) service(d *mesh.Document, s *sloSpec) {
+	if node(d, "spec.service") == nil {
+		r.absent(d, "spec.service", "spec.service is missing", "name the service that the objective is about")
+		return
+	}
+	if hint := mesh.LabelHint(s.Service); hint != "" && stringAt(d, "spec.service") {
+		r.add(d.Problem("spec.service", fmt.Sprintf("the service %q is not a DNS label", s.Service), hint))
+	}
+}
+
+// stringAt reports whether there is a string; another type has been told already.
+func stringAt(d *mesh.Document, path string) bool {
+	n := node(d, path)
+	return n != nil && n.Kind == mesh.NodeString
+}
+
+func (r *run) method(d *mesh.Document, s *sloSpec) {
+	const path = "spec.budgetingMethod"
+	methods := []string{slo.MethodOccurrences, "Timeslices", "RatioTimeslices"}
+	switch {
+	case s.BudgetingMethod == slo.MethodOccurrences:
+	case node(d, path) == nil:
+		r.absent(d, path, path+" is missing", "write budgetingMethod: Occurrences")
+	case slices.Contains(methods, s.BudgetingMethod):
+		r.add(d.Problem(path, fmt.Sprintf("budgetingMethod %s is not supported yet", s.BudgetingMethod), "use Occurrences, which counts good and total events"))
+	case stringAt(d, path):
+		hint := "use Occurrences"
+		if n := mesh.Nearest(s.BudgetingMethod, methods); n != "" {
+			hint = fmt.Sprintf("did you mean %q?", n)
+		}
+		r.add(d.Problem(path, fmt.Sprintf("unknown budgetingMethod %q", s.BudgetingMethod), hint))
+	}
+}
+
+func (r *run) window(d *mesh.Document, s *sloSpec) slo.Window {
+	w := slo.Window{Type: slo.WindowRolling}
+	w.Duration, _ = slo.ParseDuration(defaultWindow)
+	const path = "spec.timeWindow"
+	switch n := node(d, path); {
+	case n == nil:
+		return w
+	case n.Kind != mesh.NodeList:
+		return w
+	case len(s.TimeWindow) != 1:
+		r.add(d.Problem(path, fmt.Sprintf("timeWindow must have exactly one item, found %d", len(s.TimeWindow)), "write - {duration: 30d, isRolling: true}"))
+		return w
+	}
+	t := &s.TimeWindow[0]
+	switch {
+	case t.Calendar != nil:
+		r.add(d.KeyProblem(path+"[0].calendar", "calendar windows are not supported yet", "use a rolling window: {duration: 30d, isRolling: true}"))
+		return w
+	case t.IsRolling == nil && node(d, path+"[0].isRolling") != nil:
+		return w // no boolean, which is told already
+	case t.IsRolling == nil || !*t.IsRolling:
+		r.add(d.Problem(path+"[0].isRolling", "only rolling windows are supported yet", "write isRolling: true"))
+		return w
+	}
+	if v, ok := r.duration(d, path+"[0].duration", t.Duration, "for example 30d"); ok {
+		w.Duration = v
+	}
+	return w
+}
+
+// indicator returns the SLI of an SLO, its own or one that it refers to.
+func (r *run) indicator(d *mesh.Document, s *sloSpec, def *mesh.Definition) (slo.SLI, bool) {
+	inline, ref := s.Indicator != nil, node(d, "spec.indicatorRef") != nil
+	switch {
+	case inline && ref:
+		r.add(d.KeyProblem("spec.indicatorRef", "indicator and indicatorRef exclude each other", "keep one of them"))
+	case inline:
+		if k := s.Indicator.Kind; k != "" && k != KindSLI {
+			r.add(d.Problem("spec.indicator.kind", fmt.Sprintf("the kind of an indicator is SLI, found %q", k), "write kind: SLI or leave it out"))
+		}
+		if s.Indicator.Spec == nil {
+			r.absent(d, "spec.indicator.spec", "spec.indicator.spec is missing", "it holds ratioMetric")
+			return slo.SLI{}, false
+		}
+		return r.sli(d, "spec.indicator.spec", s.Indicator.Spec, def)
+	case ref && stringAt(d, "spec.indicatorRef"):
+		e := r.lookup(d, "spec.indicatorRef", KindSLI, s.IndicatorRef)
+		if e == nil {
+			return slo.SLI{}, false
+		}
+		refer(def, e, r.document(e))
+		res := r.storedSLI(e)
+		return res.sli, res.ok
+	case !ref && node(d, "spec") != nil:
+		if n := node(d, "spec.objectives[0]"); n.Get("indicator") == nil && n.Get("indicatorRef") == nil {
+			r.absent(d, "spec.indicator", "the SLO has neither indicator nor indicatorRef", "write indicator with a ratioMetric, or indicatorRef with the name of an SLI")
+		}
+	}
+	return slo.SLI{}, false
+}
+
+// targets returns the target of each objective.
+func (r *run) targets(d *mesh.Document, s *sloSpec) []slo.Decimal {
+	const path = "spec.objectives"
+	switch n := node(d, path); {
+	case n != nil && n.Kind != mesh.NodeList:
+		return nil
+	case len(s.Objectives) == 0:
+		r.absent(d, path, "the SLO has no objectives", "write for example - target: 0.999")
+	case len(s.Objectives) > maxObjectives:
+		r.add(d.Problem(path, fmt.Sprintf("the SLO has %d objectives; at most %d are taken", len(s.Objectives), maxObjectives), "split it"))
+		return nil
+	}
+	var out []slo.Decimal
+	for i := range s.Objectives {
+		r.unsupported(d, fmt.Sprintf("%s[%d]", path, i))
+		out = append(out, r.target(d, fmt.Sprintf("%s[%d]", path, i), &s.Objectives[i]))
+	}
+	return out
+}
+
+// unsupported refuses what belongs to methods and metrics that are not done yet.
+func (r *run) unsupported(d *mesh.Document, path string) {
+	for _, f := range []struct{ field, message, hint string }{
+		{"op", "op belongs to thresholdMetric, which is not supported yet", "leave it out"},
+		{"value", "value belongs to thresholdMetric, which is not supported yet", "leave it out; count what is fast enough with ratioMetric"},
+		{"timeSliceTarget", "timeSliceTarget belongs to the budgetingMethod Timeslices, which is not supported yet", "leave it out"},
+		{"timeSliceWindow", "timeSliceWindow belongs to the budgetingMethods Timeslices and RatioTimeslices, which are not supported yet", "leave it out"},
+		{"indicator", "composite SLOs (an indicator in an objective) are not supported yet", "write one SLO for each"},
+		{"indicatorRef", "composite SLOs (an indicatorRef in an objective) are not supported yet", "write one SLO for each"},
+		{"compositeWeight", "composite SLOs (compositeWeight) are not supported yet", "write one SLO for each"},
+	} {
+		if node(d, path+"."+f.field) != nil {
+			r.add(d.KeyProblem(path+"."+f.field, f.message, f.hint))
+		}
+	}
+}
+
+// target reads target or targetPercent exactly, as a share.
+func (r *run) target(d *mesh.Document, path string, o *objective) slo.Decimal {
+	share, percent := node(d, path+".target"), node(d, path+".targetPercent")
+	switch {
+	case share != nil && percent != nil:
+		r.add(d.KeyProblem(path+".targetPercent", "target and targetPercent exclude each other", "keep one of them"))
+	case share == nil && percent == nil:
+		r.absent(d, path+".target", "the objective has no target", "write target: 0.999 or targetPercent: 99.9")
+	case o.Target != "":
+		return r.share(d, path+".target", o.Target, 1)
+	case o.TargetPercent != "":
+		return r.share(d, path+".targetPercent", o.TargetPercent, 100)
+	}
+	return slo.Decimal{}
+}
+
+func (r *run) share(d *mesh.Document, path string, n json.Number, whole int64) slo.Decimal {
+	v, err := slo.ParseDecimal(n.String())
+	if err != nil {
+		r.add(d.Problem(path, fmt.Sprintf("%s is no decimal number of at most 30 digits", n), ""))
+		return slo.Decimal{}
+	}
+	top := new(big.Rat).SetInt64(whole)
+	if v.Rat().Sign() <= 0 || v.Rat().Cmp(top) >= 0 {
+		hint := "100 % leaves no budget at all; write for example 0.999"
+		if whole == 1 && v.Rat().Cmp(top) > 0 && v.Rat().Cmp(big.NewRat(100, 1)) < 0 {
+			hint = fmt.Sprintf("write targetPercent: %s", n)
+		} else if whole == 100 {
+			hint = "100 % leaves no budget at all; write for example 99.9"
+		}
+		r.add(d.Problem(path, fmt.Sprintf("%s must be above 0 and below %d, found %s", path, whole, n), hint))
+		return slo.Decimal{}
+	}
+	if whole == 1 {
+		return v
+	}
+	q := new(big.Rat).Quo(v.Rat(), top)
+	digits, _ := q.FloatPrec()
+	exact, err := slo.ParseDecimal(q.FloatString(digits))
+	if err != nil {
+		r.add(d.Problem(path, fmt.Sprintf("%s has too many digits", n), "at most 28 after the point"))
+	}
+	return exact
+}
+
+// objectiveName names the objective with index i of an SLO.
+func objectiveName(o *object[sloSpec], i int) (name, display string) {
+	name, display = o.Metadata.Name, o.Metadata.DisplayName
+	of := o.Spec.Objectives
+	if len(of) == 1 {
+		if display == "" {
+			display = of[0].DisplayName
+		}
+		return name, display
+	}
+	if of[i].DisplayName != "" {
+		display = of[i].DisplayName
+	}
+	slug := mesh.Slug(of[i].DisplayName)
+	unique := slug != ""
+	if _, err := strconv.Atoi(slug); err == nil {
+		unique = false // it could be taken for a number
+	}
+	for j := range of {
+		unique = unique && (j == i || mesh.Slug(of[j].DisplayName) != slug)
+	}
+	if !unique {
+		slug = strconv.Itoa(i + 1)
+	}
+	return name + "-" + slug, display
+}
+
+// runbook checks the URL that alerts carry.
+func (r *run) runbook(d *mesh.Document, m *metadata) string {
+	text := m.Annotations[AnnotationRunbook]
+	if text == "" {
+		return ""
+	}
+	if u, err := url.Parse(text); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		r.add(d.Problem(annotationPath(AnnotationRunbook), "the runbook is not an http or https URL", ""))
+	}
+	return text
+}

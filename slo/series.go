@@ -1,0 +1,271 @@
+package slo
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"evenkeel.dev/bus"
+)
+
+// seriesExpiry is how long a series is remembered after its last sample and announcement: longer than a sender keeps a backlog. A
+// first sample with a start timestamp within it is known not to have been counted before.
+const seriesExpiry = standstill + bus.Hour
+
+// Flags of a series, beside those of its announcement.
+const (
+	seriesDelta = 1 << iota
+	seriesGauge
+	seriesHas  // a value is known
+	seriesDebt // its stage.handovers says how to count
+)
+
+// A series is the state of one counter: 40 bytes, and its identity. No label is kept.
+type series struct {
+	last    float64
+	t       bus.Time // of last
+	list    uint32   // which target list it feeds
+	matched uint32   // Stage.defined when it was matched
+	seen    uint32   // record time of the last announcement, minutes
+	shadow  uint32   // index into Stage.shadows plus one
+	group   uint16   // index into Stage.groups plus one
+	flags   uint8
+	used    bool
+}
+
+// A target says what an increase of a series adds to an SLO: factor times increase.
+type target struct {
+	slot        int32 // of the tracker
+	good, total float64
+}
+
+// A targetList is shared by all series that the same terms match. The first list of a stage is empty.
+type targetList struct {
+	targets []target
+}
+
+// A term points at a selector of an objective, with what an increase adds.
+type term struct {
+	slot        int32
+	good, total float64
+	selector    *bus.Selector
+}
+
+// index builds the matcher's index anew: by metric name, and those without one.
+func (s *Stage) index() {
+	s.byName, s.unnamed = map[string][]term{}, nil
+	for _, t := range s.order {
+		sli := &t.o.SLI
+		add := func(e *Expr, good, total float64) {
+			for i := range e.Terms {
+				f := e.Terms[i].Factor.Float()
+				tm := term{slot: t.slot, good: good * f, total: total * f, selector: &e.Terms[i].Selector}
+				if name := tm.selector.MetricName(); name != "" {
+					s.byName[name] = append(s.byName[name], tm)
+				} else {
+					s.unnamed = append(s.unnamed, tm)
+				}
+			}
+		}
+		if sli.Bad != nil {
+			add(&sli.Total, 1, 1)
+			add(sli.Bad, -1, 0)
+		} else {
+			add(&sli.Total, 0, 1)
+			add(sli.Good, 1, 0)
+		}
+	}
+}
+
+// announce binds a ref of a writer to its series, which it makes or matches again when definitions have changed since.
+func (s *Stage) announce(w *writer, a *bus.Announcement) {
+	id, labels := a.ID, a.Labels
+	if labels.Get("__replica__") != "" {
+		kept := slices.DeleteFunc(slices.Clone(labels), func(l bus.Label) bool { return l.Name == "__replica__" })
+		id, labels = bus.IdentifySeries(a.GlobalNamespace, kept), kept
+	}
+	minute := uint32(s.now / bus.Minute)
+	i, known := s.byID[id]
+	if known && s.series[i].matched == s.defined {
+		s.series[i].seen = minute
+		w.set(s, a.Ref, i+refSeries)
+		return
+	}
+	targets := s.match(a.GlobalNamespace, labels, known, i)
+	switch {
+	case len(targets) == 0 && !known:
+		w.set(s, a.Ref, refIrrelevant)
+		return
+	case !known:
+		i = s.newSeries(id)
+	}
+	se := &s.series[i]
+	if known {
+		s.countSeries(se.list, -1)
+	}
+	se.list = s.intern(targets)
+	s.countSeries(se.list, 1)
+	se.matched, se.seen = s.defined, minute
+	se.flags = se.flags&^(seriesDelta|seriesGauge) | uint8(a.Flags)&(seriesDelta|seriesGauge)
+	w.set(s, a.Ref, i+refSeries)
+}
+
+// match returns what the series feeds, by slot. SLOs that are full are left out and marked.
+func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []target {
+	s.found = s.found[:0]
+	for _, terms := range [2][]term{s.byName[labels.Get("__name__")], s.unnamed} {
+		for k := range terms {
+			tm := &terms[k]
+			tr := s.trackers[tm.slot]
+			if gns != "" && gns != tr.o.GlobalNamespace || !tm.selector.Matches(labels) {
+				continue
+			}
+			s.found = addTarget(s.found, tm)
+		}
+	}
+	slices.SortFunc(s.found, func(a, b target) int { return int(a.slot - b.slot) })
+	full := !known && len(s.byID) >= s.MaxSeries
+	return slices.DeleteFunc(s.found, func(t target) bool {
+		tr := s.trackers[t.slot]
+		if known && s.feeds(s.series[i].list, t.slot) || !full && tr.series < s.MaxSeriesPerSLO {
+			return false
+		}
+		tr.limitAt = s.now
+		s.Stats.SeriesOverLimit.Add(1)
+		return true
+	})
+}
+
+func addTarget(ts []target, tm *term) []target {
+	for i := range ts {
+		if ts[i].slot == tm.slot {
+			ts[i].good += tm.good
+			ts[i].total += tm.total
+			return ts
+		}
+	}
+	return append(ts, target{slot: tm.slot, good: tm.good, total: tm.total})
+}
+
+func (s *Stage) feeds(list uint32, slot int32) bool {
+	for _, t := range s.lists[list].targets {
+		if t.slot == slot {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Stage) countSeries(list uint32, n int) {
+	for _, t := range s.lists[list].targets {
+		s.trackers[t.slot].series += n
+	}
+}
+
+func listKey(ts []target) string {
+	var b []byte
+	for _, t := range ts {
+		b = binary.LittleEndian.AppendUint32(b, uint32(t.slot))
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(t.good))
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(t.total))
+	}
+	return string(b)
+}
+
+// intern returns the list with these targets.
+func (s *Stage) intern(ts []target) uint32 {
+	key := listKey(ts)
+	if i, ok := s.listIndex[key]; ok {
+		return i
+	}
+	i := uint32(len(s.lists))
+	s.lists = append(s.lists, targetList{targets: slices.Clone(ts)})
+	s.listIndex[key] = i
+	return i
+}
+
+// dropSlot takes an SLO out of all target lists.
+func (s *Stage) dropSlot(slot int32) {
+	clear(s.listIndex)
+	s.listIndex[""] = 0
+	for i := range s.lists {
+		l := &s.lists[i]
+		l.targets = slices.DeleteFunc(l.targets, func(t target) bool { return t.slot == slot })
+		key := listKey(l.targets)
+		if _, ok := s.listIndex[key]; !ok {
+			s.listIndex[key] = uint32(i)
+		}
+	}
+}
+
+func (s *Stage) newSeries(id bus.SeriesID) uint32 {
+	var i uint32
+	if n := len(s.free); n > 0 {
+		i, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		i = uint32(len(s.series))
+		s.series = append(s.series, series{})
+		s.ids = append(s.ids, bus.SeriesID{})
+	}
+	s.series[i] = series{used: true}
+	s.ids[i] = id
+	s.byID[id] = i
+	return i
+}
+
+// forget drops a series; [Stage.cutRefs] then binds refs that lead to it to the given value.
+func (s *Stage) forget(i, ref uint32) {
+	se := &s.series[i]
+	s.countSeries(se.list, -1)
+	if se.shadow > 0 {
+		s.shadows[se.shadow-1] = shadow{}
+		s.freeShadows = append(s.freeShadows, se.shadow-1)
+	}
+	delete(s.handovers, i)
+	delete(s.byID, s.ids[i])
+	*se = series{matched: ref}
+	s.dropped = append(s.dropped, i)
+}
+
+// sweep forgets series, writers and sources that were silent for long, and lists that nothing feeds.
+func (s *Stage) sweep() {
+	for i := range s.series {
+		se := &s.series[i]
+		if !se.used {
+			continue
+		}
+		switch {
+		case s.now-se.t > seriesExpiry && s.now-bus.Time(se.seen)*bus.Minute > seriesExpiry:
+			s.forget(uint32(i), refUnknown)
+		case len(s.lists[se.list].targets) == 0:
+			s.forget(uint32(i), refIrrelevant)
+		}
+	}
+	s.sweepWriters()
+	s.sweepSources()
+	s.cutRefs()
+	s.compactLists()
+}
+
+// compactLists renumbers the target lists once most of them feed nothing.
+func (s *Stage) compactLists() {
+	if len(s.lists) < 64 || len(s.lists) < 4*len(s.listIndex) {
+		return
+	}
+	lists, renumbered := s.lists, map[uint32]uint32{}
+	s.lists = []targetList{{}}
+	clear(s.listIndex)
+	s.listIndex[""] = 0
+	for i := range s.series {
+		se := &s.series[i]
+		if !se.used {
+			continue
+		}
+		n, ok := renumbered[se.list]
+		if !ok {
+			n = s.intern(lists[se.list].targets)
+			renumbered[se.list] = n
+		}
+		se.list = n
+	}
+}

@@ -1,0 +1,222 @@
+package slo
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/mesh"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// workload makes the records of half an hour with everything that can happen: two SLOs, replicas, resets, gaps, damage, an absence,
+// changes of definitions.
+func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
+	rnd := rand.New(rand.NewPCG(seed, 5))
+	s := newSim(t)
+	second := simObjective(t, "0.95", "7d")
+	second.Name = "second"
+	s.define(simObjective(t, "0.999", "30d"), second)
+	sources := []bus.Source{prom, {Sender: "p", Cluster: "eu", Replica: "a"}, {Sender: "p", Cluster: "eu", Replica: "b"}, {Sender: "otel"}}
+	codes := []string{"200", "500", "404"}
+	values := map[string]float64{}
+	for i := range seconds {
+		s.now += bus.Second
+		if rnd.IntN(300) == 0 {
+			s.now += bus.Time(rnd.IntN(400)) * bus.Second
+		}
+		for k, src := range sources {
+			if rnd.IntN(5) > 0 || k == 1 && i > seconds/2 {
+				continue
+			}
+			for _, code := range codes {
+				if k == 0 || k == 3 {
+					code += "/" + src.Sender
+				}
+				values[code] += float64(rnd.IntN(50)) + 0.25*float64(rnd.IntN(2))
+				if rnd.IntN(200) == 0 {
+					values[code] = 0
+				}
+				s.send(src, point{series: code, t: s.now - bus.Time(rnd.IntN(9000)), v: values[code], start: s.now - bus.Time(rnd.IntN(100))*bus.Minute})
+			}
+		}
+		if !s.b.Empty() {
+			s.flush()
+		}
+		trouble(s, rnd, second)
+		s.tick()
+	}
+	return s.records
+}
+
+func trouble(s *sim, rnd *rand.Rand, second Objective) {
+	ref := mesh.Ref{APIVersion: "openslo/v1", Kind: "SLO", Namespace: "default", Name: "b"}
+	third := second
+	third.Name = "third"
+	switch rnd.IntN(400) {
+	case 0:
+		s.frames++
+	case 1:
+		s.step(bus.Record{Subject: bus.SubjectGap, Missing: 3})
+	case 2:
+		s.step(bus.Record{Subject: bus.SubjectFrame + "w", Frame: bus.DecodeFrame([]byte("damaged"))})
+	case 3:
+		s.defineAs(ref, third)
+	case 4:
+		third.Window.Duration = Duration(28 * bus.Day)
+		s.defineAs(ref, third)
+	case 5:
+		third.SLI.Total = *third.SLI.Good
+		s.defineAs(ref, third)
+	case 6:
+		s.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{ref}})
+	case 7, 8:
+		for code, n := range map[string]uint32{"200": 0} { // announced again
+			if r, ok := s.refs[code]; ok {
+				n = r
+			}
+			s.announce(code, n, 0)
+		}
+	}
+}
+
+// play steps through records and returns everything that came out, as bytes.
+func playRecords(t testing.TB, s *Stage, rs []bus.Record) []byte {
+	var out bytes.Buffer
+	for i := range rs {
+		ds, err := s.Step(&rs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range ds {
+			out.WriteString(d.Subject)
+			if d.Event != nil {
+				out.WriteString(d.Event.Type + d.Event.Subject + d.Event.Time.String())
+			}
+			out.Write(d.Data)
+		}
+	}
+	return out.Bytes()
+}
+
+func newTestStage(t testing.TB) *Stage {
+	s, err := NewStage(Config{Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func snapshotOf(t testing.TB, s *Stage) []byte {
+	b, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A user would be paged twice or see other counts after a restart: cut at any record, snapshot, restore, and nothing changes; run
+// twice, and everything is the same.
+func TestCutAnywhereChangesNothing(t *testing.T) {
+	for seed := range uint64(6) {
+		rs := workload(t, seed, 1500)
+		whole := newTestStage(t)
+		want := playRecords(t, whole, rs)
+		if again := playRecords(t, newTestStage(t), rs); !bytes.Equal(want, again) {
+			t.Fatalf("seed %d: running twice gives another output", seed)
+		}
+		end := snapshotOf(t, whole)
+		rnd := rand.New(rand.NewPCG(seed, 6))
+		for range 8 {
+			cut := rnd.IntN(len(rs))
+			first := newTestStage(t)
+			got := playRecords(t, first, rs[:cut])
+			state := snapshotOf(t, first)
+			second := newTestStage(t)
+			if err := second.Restore(state); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(state, snapshotOf(t, second)) {
+				t.Fatalf("seed %d: the state restored at %d is another", seed, cut)
+			}
+			got = append(got, playRecords(t, second, rs[cut:])...)
+			if !bytes.Equal(want, got) {
+				t.Fatalf("seed %d: cut at %d of %d, the output is another", seed, cut, len(rs))
+			}
+			if !bytes.Equal(end, snapshotOf(t, second)) {
+				t.Fatalf("seed %d: cut at %d of %d, the end state is another", seed, cut, len(rs))
+			}
+		}
+	}
+}
+
+// A user who upgrades would lose all counts: a state of version 1, kept in a file, is read for good.
+func TestRestoreOfVersion1(t *testing.T) {
+	path := filepath.Join("testdata", "snapshot_v1.golden")
+	if _, err := os.Stat(path); *update && err != nil { // an old version's file is never written anew
+		s := newTestStage(t)
+		playRecords(t, s, workload(t, 1, 300))
+		if err := os.WriteFile(path, snapshotOf(t, s), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := newTestStage(t)
+	if err := old.Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for _, tr := range old.order {
+		b, err := json.MarshalIndent(tr.status(old.closed), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(append(got, b...), '\n')
+	}
+	golden(t, "snapshot_v1.json", got)
+}
+
+// A state for another partition, cut or rotten, would make an SLO count from nonsense: it is refused and the stage stays empty.
+func TestRestoreRefuses(t *testing.T) {
+	s := newTestStage(t)
+	playRecords(t, s, workload(t, 2, 200))
+	state := snapshotOf(t, s)
+	for _, n := range []int{0, 3, 10, len(state) / 2, len(state) - 1} {
+		if err := newTestStage(t).Restore(state[:n]); err == nil {
+			t.Errorf("%d of %d bytes were taken", n, len(state))
+		}
+	}
+	other, err := NewStage(Config{Partition: 1, Partitions: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Restore(state); err == nil {
+		t.Error("another partition's state was taken")
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	s := newTestStage(f)
+	playRecords(f, s, workload(f, 3, 120))
+	f.Add(snapshotOf(f, s))
+	f.Add([]byte("\x03EKO\x01"))
+	// A rotten snapshot would take the process with it instead of stopping its partition.
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := newTestStage(t)
+		if s.Restore(b) != nil {
+			return
+		}
+		if _, err := s.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

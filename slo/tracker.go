@@ -1,0 +1,339 @@
+package slo
+
+import (
+	"math/big"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/mesh"
+)
+
+const markData = 1
+
+// Rules of data that is there, and of data that is not.
+const (
+	// maxSpan is the longest time between two samples over which the later one's increase is said to cover the time; it is
+	// Prometheus' lookback.
+	maxSpan = 300
+	// minStale is the least time without data, in seconds, after which an SLO is UNKNOWN; otherwise four of its own intervals.
+	minStale = 120
+	// completeSlice is the length, in seconds, of the slice that ends a gap.
+	completeSlice = 10
+	// limitHold is how long an SLO stays UNKNOWN after a series was refused: two rounds of announcements.
+	limitHold = 11 * bus.Minute
+)
+
+// A tracker counts one SLO.
+type tracker struct {
+	slot       int32
+	generation uint32 // rises when the SLI changes
+	ref        mesh.Ref
+	key        string
+	o          Objective
+	sli        string   // the SLI in canonical JSON, to see a change
+	defined    bus.Time // record time when this generation was defined
+	budget     odds     // 1 - target
+	tiers      []Tier
+	pairs      [][]pair // by tier
+	windows    []Duration
+
+	rings rings
+	marks [pendingBins]uint8
+	lumps []lump
+
+	series   int
+	fed      bus.Time // record time of the last sample
+	data     int64    // newest second that is closed and has data; 0: none yet
+	interval int64    // between seconds with data; a slow maximum
+	badAt    int64    // newest second with a value that no counter can have
+	limitAt  bus.Time // record time when a series was refused
+
+	gapReason string
+	gapAfter  int64 // a slice that begins after this second ends the gap
+	broken    bool  // the time since the last data is not covered, whatever comes
+
+	minute entry // of the ledger, being filled
+
+	state  string
+	reason string
+	sliBad bool
+	alerts []alert
+	dirty  bool // to be told within a second
+}
+
+// A lump is an increase over a long time that waits for its second to close.
+type lump struct {
+	second int64
+	least  Duration
+	c      cell
+}
+
+// maxLumps bounds the lumps that wait: seconds ahead of the watermark times the windows that tell them apart would be more than ever
+// comes; what is over is added to the last one.
+const maxLumps = 256
+
+// odds is a fraction of two whole numbers, so that comparisons of counts are exact.
+type odds struct{ num, den float64 }
+
+func oddsOf(r *big.Rat) odds {
+	n, _ := new(big.Float).SetInt(r.Num()).Float64()
+	d, _ := new(big.Float).SetInt(r.Denom()).Float64()
+	return odds{n, d}
+}
+
+// A pair is a burn pair with the rings it reads and its factor as a fraction.
+type pair struct {
+	long, short int
+	factor      odds
+}
+
+// configure derives what follows from the objective's target and tiers.
+func (t *tracker) configure() {
+	t.budget = oddsOf(new(big.Rat).Sub(big.NewRat(1, 1), t.o.Target.Rat()))
+	t.tiers = t.o.Tiers()
+	t.windows = burnWindows(t.tiers)
+	t.pairs = nil
+	for _, tier := range t.tiers {
+		var ps []pair
+		for _, p := range tier.Pairs {
+			ps = append(ps, pair{long: t.windowIndex(p.Long), short: t.windowIndex(p.Short), factor: oddsOf(p.Factor.Rat())})
+		}
+		t.pairs = append(t.pairs, ps)
+	}
+}
+
+func (t *tracker) windowIndex(d Duration) int {
+	for i, w := range t.windows {
+		if w == d {
+			return i
+		}
+	}
+	return 0
+}
+
+// close folds the seconds from and including first up to before end into the windows.
+func (t *tracker) close(first, end int64) {
+	if t.fed == 0 {
+		t.rings.advance(end - 1) // nothing ever came
+		return
+	}
+	for second := first; second < min(end, first+pendingBins); second++ {
+		i := second % pendingBins
+		if t.marks[i] == 0 {
+			continue
+		}
+		t.rings.advance(second)
+		b := t.rings.bins[i]
+		t.rings.add(second, b, 0)
+		t.rings.bins[i], t.marks[i] = cell{}, 0
+		t.minute.good += b.good
+		t.minute.total += b.total
+		t.saw(second)
+	}
+	t.closeLumps(end)
+	t.rings.advance(end - 1)
+}
+
+func (t *tracker) closeLumps(end int64) {
+	kept := t.lumps[:0]
+	for _, l := range t.lumps {
+		if l.second >= end {
+			kept = append(kept, l)
+			continue
+		}
+		t.rings.advance(l.second)
+		t.rings.add(l.second, l.c, l.least)
+		t.minute.good += l.c.good
+		t.minute.total += l.c.total
+		t.saw(l.second)
+	}
+	if t.lumps = kept; len(kept) == 0 {
+		t.lumps = nil
+	}
+}
+
+// saw notes that a second has data: it covers the time since the data before, unless that is too long ago or samples are missing.
+func (t *tracker) saw(second int64) {
+	if second <= t.data {
+		return
+	}
+	first := second
+	if gap := second - t.data; t.data > 0 && gap <= maxSpan {
+		t.interval = max(gap, t.interval-(t.interval-gap+7)/8)
+		if !t.broken {
+			first = t.data + 1
+		}
+	}
+	if second > t.gapAfter {
+		t.broken = false
+	}
+	if !t.broken {
+		t.rings.cover(first, second)
+		t.minute.covered += int64(second - first + 1)
+	}
+	if t.data == 0 {
+		t.dirty = true
+	}
+	t.data = second
+}
+
+// correct adds a sample behind the watermark to its slices.
+func (t *tracker) correct(second int64, c cell, least Duration) {
+	t.rings.add(second, c, least)
+	t.minute.lateGood += c.good
+	t.minute.lateTotal += c.total
+	t.saw(second)
+}
+
+func (t *tracker) pendLump(second int64, c cell, least Duration) {
+	for i := range t.lumps {
+		l := &t.lumps[i]
+		if l.second == second && t.sameWindows(l.least, least) || i == maxLumps-1 {
+			l.c.good += c.good
+			l.c.total += c.total
+			return
+		}
+	}
+	t.lumps = append(t.lumps, lump{second, least, c})
+}
+
+// sameWindows reports whether two ages are counted in the same windows.
+func (t *tracker) sameWindows(a, b Duration) bool {
+	for _, w := range t.windows {
+		if (w >= a) != (w >= b) {
+			return false
+		}
+	}
+	return true
+}
+
+// unknown returns why the SLO cannot be told at a second of event time, or "". now is the record time.
+func (t *tracker) unknown(at int64, now bus.Time) string {
+	limit := max(minStale, 4*t.interval)
+	switch {
+	case t.limitAt > 0 && now-t.limitAt <= limitHold:
+		return ReasonSeriesLimit
+	case t.gapReason != "":
+		return t.gapReason
+	case t.data > 0 && at-t.data <= limit:
+		return ""
+	case t.badAt > t.data && at-t.badAt <= limit:
+		return ReasonBadData
+	case t.data == 0:
+		return ReasonNoDataYet
+	case t.fed > 0 && now-t.fed <= bus.Minute:
+		return ReasonBehind
+	}
+	return ReasonNoData
+}
+
+// endGap ends a gap once a slice after it is whole.
+func (t *tracker) endGap(closed int64) {
+	if t.gapReason == "" {
+		return
+	}
+	first := (floorDiv(t.gapAfter, completeSlice) + 1) * completeSlice
+	if closed >= first+completeSlice && t.data >= first {
+		t.gapReason = ""
+	}
+}
+
+// over reports whether a count burns faster than factor times the budget allows; exactly, as long as counts and their products with
+// the target's digits are below 2^53.
+func (b odds) over(good, total float64, factor odds) bool {
+	return total > 0 && (total-good)*b.den*factor.den > total*b.num*factor.num
+}
+
+// rate returns the burn rate, false where there are no events.
+func (b odds) rate(good, total float64) (float64, bool) {
+	if total <= 0 {
+		return 0, false
+	}
+	return (total - good) * b.den / (total * b.num), true
+}
+
+// judge brings state and reason up to date and reports whether one of them changed.
+func (t *tracker) judge(now bus.Time) bool {
+	state, reason := t.state, t.reason
+	short, whole := &t.rings.rings[t.windowIndex(sliWindow)], t.rings.budget()
+	t.sliBad = false
+	if r := t.unknown(secondOf(now)-lagAllowed, now); r != "" {
+		t.state, t.reason = StateUnknown, r
+	} else {
+		t.sliBad = t.burnsNow()
+		spent := whole.total > 0 && (whole.total-whole.good)*t.budget.den >= whole.total*t.budget.num
+		t.state, t.reason = stateOf(t.sliBad, spent, short.total > 0)
+	}
+	return t.state != state || t.reason != reason
+}
+
+// lagAllowed is what data may always be behind the log's time, in seconds: the lateness and the way.
+const lagAllowed = 6
+
+func stateOf(sliBad, spent, traffic bool) (state, reason string) {
+	switch {
+	case sliBad && spent:
+		return StateViolation, ReasonMissesObjective
+	case sliBad:
+		return StateWarning, ReasonMissesObjective
+	case spent && !traffic:
+		return StateExhausted, ReasonNoTraffic
+	case spent:
+		return StateExhausted, ReasonBudgetSpent
+	case !traffic:
+		return StateHealthy, ReasonNoTraffic
+	}
+	return StateHealthy, ReasonMeetsObjective
+}
+
+// status renders the tracker.
+func (t *tracker) status(closed int64) Status {
+	st := t.counts(closed)
+	st.derive()
+	return st
+}
+
+// counts renders what a status frame holds: all but what follows from counts and objective.
+func (t *tracker) counts(closed int64) Status {
+	b := t.rings.budget()
+	st := Status{
+		GlobalNamespace: t.o.GlobalNamespace, Service: t.o.Service, Name: t.o.Name,
+		Objective: t.o.Target, Window: t.o.Window,
+		State: t.state, Reason: t.reason, SLIBad: t.sliBad,
+		Events:   Events{Good: b.good, Total: b.total},
+		Coverage: t.rings.coverage(secondOf(t.defined), closed-1),
+		AsOf:     Moment(closed * int64(bus.Second)),
+	}
+	if t.state == "" {
+		st.State, st.Reason = StateUnknown, ReasonNoDataYet
+	}
+	for i, w := range t.windows {
+		r := &t.rings.rings[i]
+		br := BurnRate{Window: w}
+		if rate, ok := t.budget.rate(r.good, r.total); ok {
+			br.Rate = &rate
+		}
+		st.BurnRates = append(st.BurnRates, br)
+	}
+	for i := range t.alerts {
+		st.Alerts = append(st.Alerts, AlertStatus{Tier: t.tiers[i].Name, State: t.alerts[i].shown(), Since: Moment(t.alerts[i].since)})
+	}
+	return st
+}
+
+// derive fills SLI and budget from the counts and the objective.
+func (st *Status) derive() {
+	good, total := st.Events.Good, st.Events.Total
+	budget := oddsOf(new(big.Rat).Sub(big.NewRat(1, 1), st.Objective.Rat()))
+	st.SLI = nil
+	st.Budget = Budget{Total: total * budget.num / budget.den, Consumed: total - good}
+	st.Budget.Remaining = st.Budget.Total - st.Budget.Consumed
+	if total > 0 {
+		ratio := st.Budget.Remaining / st.Budget.Total
+		st.Budget.RemainingRatio = &ratio
+		g, t := new(big.Rat), new(big.Rat)
+		if g.SetFloat64(good) != nil && t.SetFloat64(total) != nil {
+			sli := decimalOf(g.Quo(g, t), 12)
+			st.SLI = &sli
+		}
+	}
+}

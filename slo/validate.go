@@ -1,0 +1,88 @@
+package slo
+
+import (
+	"fmt"
+	"math/big"
+
+	"evenkeel.dev/bus"
+)
+
+// MethodOccurrences is the budgeting method that counts events: the SLI is good / total.
+const MethodOccurrences = "Occurrences"
+
+// WindowRolling is the type of a window that moves with time.
+const WindowRolling = "rolling"
+
+// MaxTerms bounds the terms of one expression.
+const MaxTerms = 64
+
+const maxFactor = 1e6
+
+// Selectors returns the selectors of all terms, those of Total first: a series that one of them matches matters to the objective.
+func (o *Objective) Selectors() []bus.Selector {
+	var out []bus.Selector
+	for _, e := range o.SLI.expressions() {
+		for i := range e.Terms {
+			out = append(out, e.Terms[i].Selector)
+		}
+	}
+	return out
+}
+
+func (s *SLI) expressions() []*Expr {
+	es := []*Expr{&s.Total}
+	if s.Good != nil {
+		es = append(es, s.Good)
+	}
+	if s.Bad != nil {
+		es = append(es, s.Bad)
+	}
+	return es
+}
+
+// Tiers returns the tiers that the objective alerts on: those it names, else the default ones, none when disabled.
+func (o *Objective) Tiers() []Tier {
+	switch {
+	case o.Alerting.Disabled:
+		return nil
+	case len(o.Alerting.Tiers) > 0:
+		return o.Alerting.Tiers
+	}
+	tiers, _ := DefaultTiers(o.Target, o.Window.Duration)
+	return tiers
+}
+
+// Validate checks everything that the stage relies on; the error says what is wrong and what would be right.
+func (o *Objective) Validate() error {
+	one := big.NewRat(1, 1)
+	switch t := o.Target.Rat(); {
+	case o.GlobalNamespace == "" || o.Service == "" || o.Name == "":
+		return fmt.Errorf("an objective needs a global namespace, a service and a name")
+	case t.Sign() <= 0 || t.Cmp(one) >= 0:
+		return fmt.Errorf("the target %s is not above 0 and below 1; write for example 0.999", o.Target)
+	case new(big.Rat).Sub(one, t).Cmp(big.NewRat(1, 1_000_000_000)) < 0:
+		return fmt.Errorf("the target %s leaves a budget below 1 in 1,000,000,000, which counts of events cannot measure", o.Target)
+	case o.Window.Type != WindowRolling:
+		return fmt.Errorf("the window's type %q is not known; it is %q", o.Window.Type, WindowRolling)
+	case o.Window.Duration < Duration(bus.Hour) || o.Window.Duration > Duration(366*bus.Day):
+		return fmt.Errorf("the window of %s is not between 1h and 366d", o.Window.Duration)
+	case o.Method != MethodOccurrences:
+		return fmt.Errorf("the budgeting method %q is not known; it is %q", o.Method, MethodOccurrences)
+	case (o.SLI.Good == nil) == (o.SLI.Bad == nil):
+		return fmt.Errorf("exactly one of good and bad must be set")
+	}
+	for _, e := range o.SLI.expressions() {
+		if n := len(e.Terms); n == 0 || n > MaxTerms {
+			return fmt.Errorf("an expression has %d terms; from 1 to %d are allowed", n, MaxTerms)
+		}
+		for i := range e.Terms {
+			if f := e.Terms[i].Factor.Float(); f == 0 || f > maxFactor || f < -maxFactor {
+				return fmt.Errorf("the factor %s of a term is 0 or beyond a million", e.Terms[i].Factor)
+			}
+			if len(e.Terms[i].Selector.Matchers()) == 0 {
+				return fmt.Errorf("a term has an empty selector, which would match every series")
+			}
+		}
+	}
+	return ValidateTiers(o.Tiers(), o.Target, o.Window.Duration)
+}

@@ -1,0 +1,184 @@
+package stories
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/mesh"
+	"evenkeel.dev/slo"
+)
+
+const begin = bus.Time(1_800_000_000_000)
+
+// A world is the stage with a writer and a clock.
+type world struct {
+	stage   *slo.Stage
+	now     bus.Time
+	seq     uint64
+	frame   uint64
+	builder bus.FrameBuilder
+	refs    map[string]uint32
+	told    bus.Time // when all series were announced last
+	log     strings.Builder
+	states  map[string]string
+}
+
+func newWorld() (*world, error) {
+	st, err := slo.NewStage(slo.Config{Partitions: 1})
+	if err != nil {
+		return nil, err
+	}
+	return &world{stage: st, now: begin, refs: map[string]uint32{}, states: map[string]string{}}, nil
+}
+
+func clock(t bus.Time) string {
+	s := int64((t - begin) / bus.Second)
+	sign := ""
+	if s < 0 {
+		sign, s = "-", -s
+	}
+	return fmt.Sprintf("%s%d:%02d:%02d", sign, s/3600, s/60%60, s%60)
+}
+
+func (w *world) say(format string, args ...any) {
+	fmt.Fprintf(&w.log, "%8s  %s\n", clock(w.now), fmt.Sprintf(format, args...))
+}
+
+func (w *world) step(r bus.Record) error {
+	w.seq++
+	r.Seq, r.Time = w.seq, w.now
+	drafts, err := w.stage.Step(&r)
+	if err != nil {
+		return err
+	}
+	for _, d := range drafts {
+		if err := w.tell(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell writes a draft that a person would care for.
+func (w *world) tell(d bus.Draft) error {
+	switch {
+	case d.Event != nil && d.Event.Type == slo.AlertEventType:
+		var e slo.AlertEvent
+		if err := json.Unmarshal(d.Data, &e); err != nil {
+			return err
+		}
+		line := fmt.Sprintf("alert %s %s %s %s", e.SLO, e.Tier, e.State, e.Reason)
+		if e.Pair != nil {
+			line += fmt.Sprintf(" %s/%s %.1f/%.1f over %s", e.Pair.Long, e.Pair.Short, e.Pair.LongRate, e.Pair.ShortRate, e.Pair.Factor)
+		}
+		line += ", began " + clockOf(e.StartsAt)
+		if e.EndsAt != "" {
+			line += ", ended " + clockOf(e.EndsAt)
+		}
+		w.say("%s", line)
+	case d.Event != nil && d.Event.Type == slo.StatusEventType:
+		var e slo.StatusEvent
+		if err := json.Unmarshal(d.Data, &e); err != nil {
+			return err
+		}
+		w.say("state %s %s %s", e.Name, e.State, e.Reason)
+	case d.Subject == slo.SubjectDefinitionDetail:
+		var e slo.DefinitionDetail
+		if err := json.Unmarshal(d.Data, &e); err != nil {
+			return err
+		}
+		w.say("definition %s %s %s", e.SLO, e.Reason, e.Message)
+	}
+	return nil
+}
+
+func clockOf(rfc3339 string) string {
+	var m slo.Moment
+	if err := m.UnmarshalText([]byte(rfc3339)); err != nil {
+		return rfc3339
+	}
+	return clock(m.Time())
+}
+
+func (w *world) tick() error { return w.step(bus.Record{Subject: bus.SubjectTick}) }
+
+func (w *world) run(d bus.Time) error {
+	for end := w.now + d; w.now < end; {
+		w.now += bus.Second
+		if err := w.tick(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add puts a sample into the open frame.
+func (w *world) add(src bus.Source, series string, t, start bus.Time, v float64) error {
+	ref, ok := w.refs[series]
+	if !ok {
+		ls, err := labelsOf(series)
+		if err != nil {
+			return err
+		}
+		ref = uint32(len(w.refs))
+		w.refs[series] = ref
+		w.builder.Announce(0, ref, 0, "", ls.Append(nil))
+	}
+	src.Newest = t
+	w.builder.Add(0, w.builder.Source(src), ref, t, start, v)
+	return nil
+}
+
+// again announces all series in the open frame, as writers do every five minutes and after a change of definitions.
+func (w *world) again() error {
+	w.told = w.now
+	for _, series := range sortedKeys(w.refs) {
+		ref := w.refs[series]
+		ls, err := labelsOf(series)
+		if err != nil {
+			return err
+		}
+		w.builder.Announce(0, ref, 0, "", ls.Append(nil))
+	}
+	return nil
+}
+
+func (w *world) flush(damage bool) error {
+	if w.builder.Empty() {
+		return nil
+	}
+	if w.now-w.told >= 5*bus.Minute {
+		if err := w.again(); err != nil {
+			return err
+		}
+	}
+	w.frame++
+	data := w.builder.Seal(nil, 7, w.frame, 1)
+	w.builder.Reset()
+	if damage {
+		data[len(data)-1] ^= 1
+	}
+	f := bus.DecodeFrame(data)
+	return w.step(bus.Record{Subject: bus.SubjectFrame + "w", Data: data, Frame: f, Section: f.Section(0)})
+}
+
+func (w *world) define(ref mesh.Ref, os ...slo.Objective) error {
+	compiled, err := json.Marshal(os)
+	if err != nil {
+		return err
+	}
+	c := mesh.Change{Accepted: true, Set: []mesh.Definition{{Ref: ref, Compiled: compiled}}}
+	if len(os) == 0 {
+		c = mesh.Change{Accepted: true, Deleted: []mesh.Ref{ref}}
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := w.step(bus.Record{Subject: mesh.SubjectChange, Data: data}); err != nil {
+		return err
+	}
+	return w.again()
+}
