@@ -100,8 +100,11 @@ func (c *decoder) value(n *Node, path string, v reflect.Value) {
 		v.SetString(n.Text)
 		return
 	case v.Kind() == reflect.Pointer:
+		before := len(c.problems)
 		v.Set(reflect.New(v.Type().Elem()))
-		c.value(n, path, v.Elem())
+		if c.value(n, path, v.Elem()); len(c.problems) > before && v.Elem().Kind() != reflect.Struct {
+			v.SetZero()
+		}
 		return
 	}
 	c.plain(n, path, v)
@@ -161,8 +164,13 @@ func (c *decoder) keys(n *Node, path string, v reflect.Value) {
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Fields)))
 	for _, f := range n.Fields {
-		e := reflect.New(v.Type().Elem()).Elem()
-		c.value(f.Value, JoinPath(path, f.Key), e)
+		e, at := reflect.New(v.Type().Elem()).Elem(), JoinPath(path, f.Key)
+		if k := f.Value.Kind; e.Kind() == reflect.String && k != NodeString {
+			// Without the value: annotations are where people put secrets by mistake.
+			c.problems = append(c.problems, c.d.Problem(at, fmt.Sprintf("%s must be a string, found %s", at, k), "put it in quotes"))
+			continue
+		}
+		c.value(f.Value, at, e)
 		v.SetMapIndex(reflect.ValueOf(f.Key), e)
 	}
 }

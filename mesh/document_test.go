@@ -121,7 +121,7 @@ func TestDecodeIsStrict(t *testing.T) {
 	}
 	want := []string{
 		`a.json:1:2: unknown field "apiVersion" in the document (known: metadata, kind, spec)`,
-		`a.json:1:72: metadata.annotations.a must be a string, found a number (1) (put it in quotes: "1")`,
+		`a.json:1:72: metadata.annotations.a must be a string, found a number (put it in quotes)`,
 		`a.json:2:15: spec.yes must be true or false, found the string "on" (write true without quotes)`,
 		`a.json:2:28: spec.count must be a whole number, found a number (1.5)`,
 		`a.json:2:41: spec.target must be a number, found the string "0.99" (write 0.99 without quotes)`,

@@ -79,16 +79,23 @@ func (c *Catalogue) judgeSet(p *Proposal, d *Definition) (bool, *refusal) {
 	if !ok {
 		return true, nil
 	}
-	sameText := old.Digest == d.Digest && old.Source == d.Source && old.GlobalNamespace == d.GlobalNamespace && maps.Equal(old.Labels, d.Labels)
 	if old.ManagedBy != p.ManagedBy && !p.TakeOwnership {
-		if !sameText {
+		if !old.sameText(d) {
 			return false, ownedByOther(d.Ref, old.ManagedBy)
 		}
 		d.ManagedBy, d.Author = old.ManagedBy, old.Author // only compiled anew
 	}
-	same := sameText && old.ManagedBy == d.ManagedBy && bytes.Equal(old.Compiled, d.Compiled) &&
-		slices.Equal(old.References, d.References) && slices.Equal(old.Claims, d.Claims)
-	return !same, nil
+	return old.ManagedBy != d.ManagedBy || !old.sameText(d) || !old.sameCompiled(d), nil
+}
+
+// sameText reports whether both say the same, as somebody wrote it.
+func (d *Definition) sameText(o *Definition) bool {
+	return d.Digest == o.Digest && d.Source == o.Source && d.GlobalNamespace == o.GlobalNamespace && maps.Equal(d.Labels, o.Labels)
+}
+
+// sameCompiled reports whether both mean the same to stages and to other definitions.
+func (d *Definition) sameCompiled(o *Definition) bool {
+	return bytes.Equal(d.Compiled, o.Compiled) && slices.Equal(d.References, o.References) && slices.Equal(d.Claims, o.Claims)
 }
 
 func ownedByOther(r Ref, owner string) *refusal {

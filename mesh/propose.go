@@ -3,8 +3,6 @@ package mesh
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 )
 
 // A Wish is what a source of definitions wants the catalogue to become, before it is cut into proposals.
@@ -80,9 +78,7 @@ func Propose(w Wish, existing []Definition, b Bounds) (p Proposal, more bool, er
 
 // stands reports whether setting d would change nothing.
 func stands(old, d *Definition, w *Wish) bool {
-	return old.Digest == d.Digest && old.Source == d.Source && old.GlobalNamespace == d.GlobalNamespace && maps.Equal(old.Labels, d.Labels) &&
-		string(old.Compiled) == string(d.Compiled) && slices.Equal(old.References, d.References) && slices.Equal(old.Claims, d.Claims) &&
-		(old.ManagedBy == w.ManagedBy || !w.TakeOwnership)
+	return old.sameText(d) && old.sameCompiled(d) && (old.ManagedBy == w.ManagedBy || !w.TakeOwnership)
 }
 
 // inOrder returns definitions so that each stands behind those of the same list that it refers to.

@@ -58,7 +58,7 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 		if hasStarts {
 			start = b.Starts[i]
 		}
-		s.fed = true
+		c.fed = s.now
 		if role == roleStandby {
 			s.shade(n, id, c, t, start, v)
 			continue

@@ -143,10 +143,10 @@ func (s *sim) status2(name string) Status {
 	return s.stage.byKey["shop\x00checkout\x00"+name].status(s.stage.closed)
 }
 
+// A rotten frame would take every console with it.
 func FuzzDecodeStatusFrame(f *testing.F) {
 	_, frame := someStatuses(f)
 	f.Add(EncodeStatusFrame(frame))
-	// A rotten frame would take every console with it.
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := DecodeStatusFrame(b)
 		if err != nil {

@@ -1,4 +1,44 @@
 // Package slo counts good and total events of service level objectives and says what is left of their error budgets.
+//
+// It turns telemetry frames, ticks and changes of definitions into status, alerts and a ledger. [Stage] is one partition of the
+// engine; it is pure, so that running the same records again gives the same alerts, byte for byte. [View] is what a process that
+// only answers questions builds from the stage's status frames.
+//
+// # Counting
+//
+// An SLI is two sums of increases of counters. Of each series the last value is kept, and no label: an increase is the difference
+// to it, or the whole value where the counter began anew (it fell, or its start timestamp lies after the last sample). Nothing is
+// ever extrapolated, so that whole events stay whole. A first sample counts nothing, unless its start timestamp shows that the series
+// began while its sender was observed. A sample at or before the last one of its series changes nothing. NaN, infinite, negative and
+// gauge values are skipped and counted; a stale marker is no value, and the counter goes on after it. Of a pair of replicas one is
+// counted, the other one followed: after 30 s of silence it takes over where the first one stopped.
+//
+// An increase belongs to the second of its sample. One that took more than five minutes to come is no evidence about now: it counts
+// in the budget, and in burn windows at least twelve times as long as it is old.
+//
+// # Time
+//
+// Seconds are closed by the watermark: the least clock of the senders that feed the partition, less the lateness of 5 s. A sender
+// that is silent for two of its own intervals (10 s at least) is not waited for, and one that is behind the others holds them for
+// 30 s at most. When all are silent time stands still, for up to three hours, so that a backlog is evaluated in its own order.
+// What comes behind the watermark corrects its slice in every window.
+//
+// # Windows
+//
+// A window of length L counts the last L and, at its old end, at most one slice more: L/60 for a burn window, L/320 for the budget
+// (2 h 15 min of 30 d). Closing a slice is constant work, and an SLO of 30 d with its seven burn windows takes less than 16 KiB.
+//
+// # What is not known
+//
+// No traffic, no data and bad data are three different things. An SLO is UNKNOWN, with a reason, when nothing valid has come for two
+// minutes (or four of its intervals), when messages, frames or announcements are missing, until a slice of ten seconds after them is
+// whole, and when more series match than are allowed. UNKNOWN holds alerts as they are.
+//
+// # Alerts
+//
+// A tier fires when both windows of one of its pairs burn strictly faster than its factor, and is resolved when no short window of
+// such a pair has been over for two minutes. Nothing fires on data more than 30 s old: what began and ended in a backlog is told once
+// as late. What still burns when the engine has caught up fires then; for a page that means that the last five minutes are bad too.
 package slo
 
 import (

@@ -20,6 +20,10 @@ const (
 	seriesDebt // its stage.handovers says how to count
 )
 
+// announceRefused is the flag of an announcement that gives no ref a meaning: ingest has refused a series with these labels, since a
+// bound was reached (ingest.SeriesRefused).
+const announceRefused = 1 << 8
+
 // A series is the state of one counter: 40 bytes, and its identity. No label is kept.
 type series struct {
 	last    float64
@@ -86,9 +90,13 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 	}
 	minute := uint32(s.now / bus.Minute)
 	i, known := s.byID[id]
-	if known && s.series[i].matched == s.defined {
+	if known && s.series[i].matched == s.defined && a.Flags&announceRefused == 0 {
 		s.series[i].seen = minute
 		w.set(s, a.Ref, i+refSeries)
+		return
+	}
+	if a.Flags&announceRefused != 0 {
+		s.refused(a.GlobalNamespace, labels)
 		return
 	}
 	targets := s.match(a.GlobalNamespace, labels, known, i)
@@ -110,8 +118,31 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 	w.set(s, a.Ref, i+refSeries)
 }
 
+// refused marks the SLOs that would count a series which ingest has refused.
+func (s *Stage) refused(gns string, labels bus.Labels) {
+	for _, t := range s.find(gns, labels) {
+		s.trackers[t.slot].limitAt = s.now
+		s.Stats.SeriesOverLimit.Add(1)
+	}
+}
+
 // match returns what the series feeds, by slot. SLOs that are full are left out and marked.
 func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []target {
+	found := s.find(gns, labels)
+	full := !known && len(s.byID) >= s.MaxSeries
+	return slices.DeleteFunc(found, func(t target) bool {
+		tr := s.trackers[t.slot]
+		if known && s.feeds(s.series[i].list, t.slot) || !full && tr.series < s.MaxSeriesPerSLO {
+			return false
+		}
+		tr.limitAt = s.now
+		s.Stats.SeriesOverLimit.Add(1)
+		return true
+	})
+}
+
+// find returns what terms count a series with these labels, by slot.
+func (s *Stage) find(gns string, labels bus.Labels) []target {
 	s.found = s.found[:0]
 	for _, terms := range [2][]term{s.byName[labels.Get("__name__")], s.unnamed} {
 		for k := range terms {
@@ -124,16 +155,7 @@ func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []tar
 		}
 	}
 	slices.SortFunc(s.found, func(a, b target) int { return int(a.slot - b.slot) })
-	full := !known && len(s.byID) >= s.MaxSeries
-	return slices.DeleteFunc(s.found, func(t target) bool {
-		tr := s.trackers[t.slot]
-		if known && s.feeds(s.series[i].list, t.slot) || !full && tr.series < s.MaxSeriesPerSLO {
-			return false
-		}
-		tr.limitAt = s.now
-		s.Stats.SeriesOverLimit.Add(1)
-		return true
-	})
+	return s.found
 }
 
 func addTarget(ts []target, tm *term) []target {

@@ -13,7 +13,7 @@ func (e *encoder) sources(s *Stage) {
 	e.uint(uint64(len(all)))
 	for _, c := range all {
 		e.key(c.key)
-		for _, v := range []bus.Time{c.newest, c.rose, c.seen, c.fed, c.since, c.interval} {
+		for _, v := range []bus.Time{c.newest, c.rose, c.seen, c.fed, c.since, c.interval, c.lag, c.lagSince, c.skew} {
 			e.int(int64(v))
 		}
 	}
@@ -29,9 +29,9 @@ func (e *encoder) key(k sourceKey) {
 func (d *reader) key() sourceKey { return sourceKey{d.str(), d.str(), d.str(), d.str()} }
 
 func (s *Stage) restoreSources(d *reader) {
-	for n := d.count(10); n > 0 && !d.bad; n-- {
+	for n := d.count(13); n > 0 && !d.bad; n-- {
 		c := &source{key: d.key()}
-		for _, v := range []*bus.Time{&c.newest, &c.rose, &c.seen, &c.fed, &c.since, &c.interval} {
+		for _, v := range []*bus.Time{&c.newest, &c.rose, &c.seen, &c.fed, &c.since, &c.interval, &c.lag, &c.lagSince, &c.skew} {
 			*v = bus.Time(d.int())
 		}
 		s.sources[c.key] = c

@@ -11,8 +11,8 @@ const (
 	// maxAhead is how far a sample may be ahead of the log's time; ingest refuses more, and here it is refused again.
 	maxAhead = bus.Minute
 	// maxHold is how far behind the most advanced source a slower one may hold the watermark. What comes later from it corrects
-	// its slices.
-	maxHold = 30 * bus.Second
+	// its slices. With the lateness it is less than behindAfter, so that a slow sender or clock cannot silence everybody's alerts.
+	maxHold = 20 * bus.Second
 	// minIdle is the least time after which a silent source leaves the watermark; otherwise two of its own intervals.
 	minIdle = 10 * bus.Second
 	// standstill is how long time stands still when no source is active: longer than a Prometheus keeps what it could not send
@@ -28,6 +28,13 @@ const (
 	maxInterval  = 5 * bus.Minute
 )
 
+// Rules of clocks that are slow: a lag that stays within skewJitter for skewProof is the sender's clock and no backlog, up to maxSkew.
+const (
+	skewJitter = 5 * bus.Second
+	skewProof  = 2 * bus.Minute
+	maxSkew    = 2 * bus.Minute
+)
+
 // A sourceKey names a source.
 type sourceKey struct{ sender, cluster, replica, gns string }
 
@@ -40,6 +47,28 @@ type source struct {
 	fed      bus.Time // record time of its last sample that mattered here
 	since    bus.Time // event time when it was first seen: series that started later were never missed
 	interval bus.Time // between two rises of newest, in record time; a slow maximum
+	lag      bus.Time // of newest behind the log's time, when it last changed by more than skewJitter
+	lagSince bus.Time // record time of that
+	skew     bus.Time // how much its clock is slow
+}
+
+// rise takes a newer event time.
+func (c *source) rise(newest, now bus.Time) {
+	if c.rose > 0 {
+		d := min(now-c.rose, maxInterval)
+		if c.interval > 0 {
+			d = min(d, 2*c.interval+bus.Second) // an absence is no interval
+		}
+		c.interval = max(d, c.interval-(c.interval-d)/16)
+	}
+	c.newest, c.rose = newest, now
+	lag := now - newest
+	switch off := lag - c.lag; {
+	case c.lagSince == 0 || off > skewJitter || off < -skewJitter:
+		c.lag, c.lagSince, c.skew = lag, now, 0
+	case now-c.lagSince >= skewProof:
+		c.skew = max(0, min(c.lag, maxSkew))
+	}
 }
 
 // clock returns how far the source's event time has come: its newest sample, and what has passed since, but never as far as its
@@ -65,11 +94,7 @@ func (s *Stage) observe(f *bus.Frame) []*source {
 		}
 		c.seen = s.now
 		if n := min(fs.Newest, s.now+maxAhead); n > c.newest {
-			if c.rose > 0 {
-				d := min(s.now-c.rose, maxInterval)
-				c.interval = max(d, c.interval-(c.interval-d)/16)
-			}
-			c.newest, c.rose = n, s.now
+			c.rise(n, s.now)
 		}
 		s.frameSources = append(s.frameSources, c)
 	}
@@ -151,5 +176,21 @@ func (s *Stage) watermark() bus.Time {
 	if least == 0 {
 		return max(min(newest+bus.Second, s.now), s.now-s.Lateness-standstill)
 	}
-	return max(least, min(most, s.now)-maxHold) - s.Lateness
+	hold := min(maxHold, behindAfter-s.Lateness-4*bus.Second)
+	return max(least, min(most, s.now)-hold) - s.Lateness
+}
+
+// skew returns how slow the clocks of all senders are that feed the partition now.
+func (s *Stage) skew() bus.Time {
+	least := maxSkew
+	some := false
+	for _, c := range s.sources {
+		if c.fed > 0 && !s.isStandby(c) && c.active(s.now) {
+			least, some = min(least, c.skew), true
+		}
+	}
+	if !some {
+		return 0
+	}
+	return least
 }

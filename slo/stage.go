@@ -99,7 +99,6 @@ type Stage struct {
 	out          []bus.Draft // of the step at hand
 	tally        tally
 	unknown      uint64
-	fed          bool
 	frameSources []*source
 	found        []target
 	reader       bus.SectionReader
@@ -198,9 +197,6 @@ func (s *Stage) samples(w *writer, sources []*source) error {
 		c := sources[s.columns.Source]
 		s.tally.samples += uint64(len(s.columns.Refs))
 		s.block(w, c, &s.columns)
-		if s.fed {
-			c.fed, s.fed = s.now, false
-		}
 	}
 	return s.reader.Err()
 }
@@ -214,6 +210,10 @@ func (s *Stage) catchUp(second int64) {
 // advance closes all seconds before to. Where data waits it goes in steps of ten seconds, and never over the end of a minute, and
 // looks at the alerts after each: what begins and ends in a backlog is seen.
 func (s *Stage) advance(to int64) {
+	if s.closed >= to {
+		return
+	}
+	limit := behindAfter + s.skew()
 	for s.closed < to {
 		next := to
 		if s.closed <= s.pendingTo {
@@ -223,7 +223,7 @@ func (s *Stage) advance(to int64) {
 			}
 		}
 		at := bus.Time(next) * bus.Second
-		behind := s.now-at > behindAfter || at < s.hold
+		behind := s.now-at > limit || at < s.hold
 		for _, t := range s.order {
 			t.close(s.closed, next)
 			t.endGap(next)

@@ -39,3 +39,34 @@ func TestBurstPagesOnceAndResolvesOnce(t *testing.T) {
 		t.Errorf("alerts (-want +got):\n%s", d)
 	}
 }
+
+// A user would be paged later than they could be: with a sample each second the page is told at most the lateness and two seconds
+// after the second in which both windows went over.
+func TestPageIsTimely(t *testing.T) {
+	s := newSim(t)
+	o := simObjective(t, "0.999", "30d")
+	o.Alerting.Tiers = []Tier{{Name: "page", Severity: "page", Pairs: []BurnPair{{Long: Duration(bus.Hour), Short: Duration(5 * bus.Minute), Factor: MustDecimal("14.4")}}}}
+	s.define(o)
+	good, bad, crossed := 0.0, 0.0, bus.Time(0)
+	for i := range 4200 {
+		if i < 3600 {
+			good += 100
+		} else {
+			bad += 50
+			good += 50
+		}
+		s.send(prom, point{series: "200", t: s.now, v: good}, point{series: "500", t: s.now, v: bad})
+		s.flush()
+		if share := bad / float64(100*min(i, 3660)); crossed == 0 && share > 14.4*0.001*1.02 { // the hour holds up to 61 minutes
+			crossed = s.now
+		}
+		s.run(1)
+		if len(s.alerts()) > 0 {
+			if late := s.now - crossed; crossed == 0 || late > s.stage.Lateness+2*bus.Second {
+				t.Errorf("told %d ms after the windows went over", late)
+			}
+			return
+		}
+	}
+	t.Error("no page")
+}

@@ -16,7 +16,8 @@ const (
 	budgetSlices = 320
 )
 
-// pendingBins is how many seconds around the watermark are kept apart: 30 s by which a slow source may hold it, up to 20 s of lateness and 60 s by which samples may be ahead of the log, less what cannot come together.
+// pendingBins is how many seconds from the watermark on are kept apart: less than 30 s by which it may be behind the log's time, and
+// 60 s by which samples may be ahead of that.
 const pendingBins = 96
 
 // A cell counts the events of one slice.

@@ -114,6 +114,16 @@ func (s *Sender) next(l *lane) (Request, bool) {
 	return r, true
 }
 
+// forget empties all queues.
+func (s *Sender) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.lanes)
+	clear(s.waiting)
+	s.ready, s.queued = nil, 0
+	s.stats.Queued.Store(0)
+}
+
 // lapsedMax bounds the memory of requests that were let lapse: more than can be on their way at once.
 const lapsedMax = 20_000
 

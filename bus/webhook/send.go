@@ -18,8 +18,8 @@ import (
 const (
 	msgExpired     = "the order had lapsed before it could be sent"
 	msgLate        = "the message before it was never sent"
-	msgURLRef      = "the reference urlFrom cannot be resolved"
-	msgSecretRef   = "the reference secretFrom cannot be resolved"
+	msgURLRef      = "the reference urlFrom cannot be resolved; it must name a variable or file that is set aside for secrets"
+	msgSecretRef   = "the reference secretFrom cannot be resolved; it must name a variable or file that is set aside for secrets"
 	msgSecretForm  = "the secret is not of the form whsec_ and base64 of 24 to 64 bytes"
 	msgURL         = "the URL is not an http or https URL"
 	msgRender      = "the message cannot be rendered"

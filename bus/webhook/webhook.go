@@ -174,9 +174,11 @@ func New(c Config) (*Sender, error) {
 func (s *Sender) Stats() *Stats { return &s.stats }
 
 // Run sends what [Sender.Handle] takes until ctx ends. It then lets the requests that are on their way come to their end, at most
-// Config.Timeout and a few seconds, and returns nil; what still waits is forgotten.
+// Config.Timeout and a few seconds, and returns nil; what still waits is forgotten, since whoever owns the stage next gives it again. It
+// may then be called anew, but not twice at once.
 func (s *Sender) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
+	defer s.forget()
 	defer s.public.CloseIdleConnections()
 	defer s.private.CloseIdleConnections()
 	defer workers.Wait()

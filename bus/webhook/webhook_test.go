@@ -374,6 +374,57 @@ func TestLogThatRefusesResults(t *testing.T) {
 	}
 }
 
+func TestRunAgain(t *testing.T) {
+	// A process that loses the stage and gets it back would never again send to who was being sent to.
+	started, release := make(chan struct{}, 10), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { started <- struct{}{}; <-release }))
+	defer srv.Close()
+	results := make(chan Result, 10)
+	s, err := New(Config{
+		Subject: "r", AllowPrivate: true, Resolve: func(string) (string, error) { return "", nil },
+		Request: func(m bus.Message) (Request, bool, error) {
+			render := func(string) (Content, error) { return Content{Method: "POST"}, nil }
+			return Request{ID: string(m.Data), Key: "k", URL: srv.URL, Render: render}, true, nil
+		},
+		Append: func(_ context.Context, m bus.Message) (uint64, error) {
+			var r Result
+			err := json.Unmarshal(m.Data, &r)
+			results <- r
+			return 1, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	ctx, stop := context.WithCancel(context.Background())
+	go func() { done <- s.Run(ctx) }()
+	s.Handle([]bus.Message{{Data: []byte("first")}, {Data: []byte("waits")}})
+	<-started
+	stop()
+	close(release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if r := <-results; r.ID != "first" || r.Outcome != Delivered || s.Stats().Queued.Load() != 0 {
+		t.Errorf("what was on its way when the process stopped: %+v, queued %d", r, s.Stats().Queued.Load())
+	}
+	ctx, stop = context.WithCancel(context.Background())
+	defer stop()
+	go func() { done <- s.Run(ctx) }()
+	s.Handle([]bus.Message{{Data: []byte("second")}})
+	select {
+	case r := <-results:
+		if r.ID != "second" {
+			t.Errorf("%+v", r)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing is sent any more")
+	}
+	stop()
+	<-done
+}
+
 func TestNewRefusesHalfAConfig(t *testing.T) {
 	// A forgotten part of the wiring would show itself only at the first page.
 	if _, err := New(Config{Subject: "x"}); err == nil {

@@ -3,6 +3,7 @@ package otlp
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -64,7 +65,13 @@ func (r *Receiver) NewGRPC(g GRPC) *grpc.Server {
 	return s
 }
 
-type senderKey struct{}
+// A call is what the tap leaves in the context for the handler.
+type call struct {
+	sender  ingest.Sender
+	release func() // gives the memory back; may be called twice
+}
+
+type callKey struct{}
 
 // tap lets a call in or refuses it, before the server reads its message.
 func (r *Receiver) tap(g GRPC) tap.ServerInHandle {
@@ -84,25 +91,27 @@ func (r *Receiver) tap(g GRPC) tap.ServerInHandle {
 			return nil, r.busy(textBusy).status().Err()
 		}
 		ctx, cancel := context.WithTimeout(ctx, g.Timeout)
-		context.AfterFunc(ctx, func() { // the server ends the context of a call with the call
+		release := sync.OnceFunc(func() { r.grpc.give(r.config.MaxMessage) })
+		context.AfterFunc(ctx, func() { // the server ends the context of a call with the call, also of one that never gets to the handler
 			cancel()
-			r.grpc.give(r.config.MaxMessage)
+			release()
 		})
-		return context.WithValue(ctx, senderKey{}, sender), nil
+		return context.WithValue(ctx, callKey{}, call{sender: sender, release: release}), nil
 	}
 }
 
 func (r *Receiver) handle(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-	sender, ok := ctx.Value(senderKey{}).(ingest.Sender)
+	c, ok := ctx.Value(callKey{}).(call)
 	if !ok {
 		return nil, r.unauthenticated().status().Err()
 	}
+	defer c.release()
 	var m wireMessage
 	if err := decode(&m); err != nil {
 		return nil, r.malformed(err).status().Err()
 	}
 	defer m.buffer.Free()
-	answer, f := r.export(ctx, sender, m.buffer.ReadOnlyData())
+	answer, f := r.export(ctx, c.sender, m.buffer.ReadOnlyData())
 	if f != nil {
 		return nil, f.status().Err()
 	}

@@ -197,21 +197,23 @@ func TestHTTPRefuses(t *testing.T) {
 
 func TestQuota(t *testing.T) {
 	// If this fails, a sender that sends too much is asked to stop in a way that it does not understand.
-	r, _ := newTestReceiver(t, Config{}, ingest.Limits{SamplesPerMinute: 1})
-	m := request(nil, good())
-	if w := post(r, "application/json", "", mustJSON(t, m)); w.Code != 200 {
-		t.Fatalf("the first sample: %d %s", w.Code, w.Body)
-	}
-	if w := post(r, "application/json", "", mustJSON(t, m)); w.Code != 429 || w.Header().Get("Retry-After") != "5" {
-		t.Errorf("got %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
-	}
-	_, err := dial(t, r, GRPC{}).Export(authorized(t), m)
-	if s := status.Convert(err); s.Code() != codes.ResourceExhausted || len(s.Details()) != 1 {
-		t.Errorf("got %v with details %v", s, s.Details())
-	}
-	if n := r.Stats().Quota; n != 2 {
-		t.Errorf("counted %d", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newTestReceiver(t, Config{}, ingest.Limits{SamplesPerMinute: 1})
+		m := request(nil, good())
+		if w := post(r, "application/json", "", mustJSON(t, m)); w.Code != 200 {
+			t.Fatalf("the first sample: %d %s", w.Code, w.Body)
+		}
+		if w := post(r, "application/json", "", mustJSON(t, m)); w.Code != 429 || w.Header().Get("Retry-After") != "5" {
+			t.Errorf("got %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+		}
+		_, err := dial(t, r, GRPC{}).Export(authorized(t), m)
+		if s := status.Convert(err); s.Code() != codes.ResourceExhausted || len(s.Details()) != 1 {
+			t.Errorf("got %v with details %v", s, s.Details())
+		}
+		if n := r.Stats().Quota; n != 2 {
+			t.Errorf("counted %d", n)
+		}
+	})
 }
 
 func mustJSON(t testing.TB, m proto.Message) []byte {
@@ -297,7 +299,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// dial serves r over memory and returns a client.
+// dial serves r over memory and returns a client. It runs in a bubble.
 func dial(t testing.TB, r *Receiver, g GRPC) metricspb.MetricsServiceClient {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
@@ -315,6 +317,7 @@ func dial(t testing.TB, r *Receiver, g GRPC) metricspb.MetricsServiceClient {
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
+		synctest.Wait()
 		if n := r.grpc.used.Load(); n != 0 {
 			t.Errorf("%d bytes are still held", n)
 		}
@@ -328,71 +331,81 @@ func authorized(t testing.TB) context.Context {
 
 func TestGRPC(t *testing.T) {
 	// If this fails, collectors with their default exporter cannot send.
-	r, log := newTestReceiver(t, Config{}, ingest.Limits{})
-	client := dial(t, r, GRPC{})
-	for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(grpcgzip.Name)}} {
-		answer, err := client.Export(authorized(t), request(nil, good(), bad()), options...)
-		if err != nil || answer.GetPartialSuccess().GetRejectedDataPoints() != 1 {
-			t.Errorf("answer %v, error %v", answer, err)
+	synctest.Test(t, func(t *testing.T) {
+		r, log := newTestReceiver(t, Config{}, ingest.Limits{})
+		client := dial(t, r, GRPC{})
+		for _, options := range [][]grpc.CallOption{nil, {grpc.UseCompressor(grpcgzip.Name)}} {
+			answer, err := client.Export(authorized(t), request(nil, good(), bad()), options...)
+			if err != nil || answer.GetPartialSuccess().GetRejectedDataPoints() != 1 {
+				t.Errorf("answer %v, error %v", answer, err)
+			}
 		}
-	}
-	if log.Last() == 0 {
-		t.Error("nothing in the log")
-	}
-	answer, err := client.Export(authorized(t), request(nil, good()))
-	if err != nil || answer.PartialSuccess != nil {
-		t.Errorf("answer %v, error %v; want no partial success", answer, err)
-	}
+		if log.Last() == 0 {
+			t.Error("nothing in the log")
+		}
+		answer, err := client.Export(authorized(t), request(nil, good()))
+		if err != nil || answer.PartialSuccess != nil {
+			t.Errorf("answer %v, error %v; want no partial success", answer, err)
+		}
+	})
 }
 
 func TestGRPCRefuses(t *testing.T) {
 	// If this fails, collectors retry what can never pass, or drop what could.
 	for name, c := range map[string]struct {
-		log    error
-		config Config
-		ctx    context.Context
-		m      *metricspb.ExportMetricsServiceRequest
-		code   codes.Code
-		retry  bool
+		log       error
+		config    Config
+		anonymous bool
+		m         *metricspb.ExportMetricsServiceRequest
+		code      codes.Code
+		retry     bool
 	}{
-		"log full":          {log: bus.ErrFull, ctx: authorized(t), m: request(nil, good()), code: codes.Unavailable, retry: true},
-		"log away":          {log: io.ErrUnexpectedEOF, ctx: authorized(t), m: request(nil, good()), code: codes.Unavailable, retry: true},
-		"too large":         {config: Config{MaxMessage: 1000}, ctx: authorized(t), m: request(attrs("k", strings.Repeat("v", 2000)), good()), code: codes.ResourceExhausted},
-		"not authenticated": {ctx: t.Context(), m: request(nil, good()), code: codes.Unauthenticated},
+		"log full":          {log: bus.ErrFull, m: request(nil, good()), code: codes.Unavailable, retry: true},
+		"log away":          {log: io.ErrUnexpectedEOF, m: request(nil, good()), code: codes.Unavailable, retry: true},
+		"too large":         {config: Config{MaxMessage: 1000}, m: request(attrs("k", strings.Repeat("v", 2000)), good()), code: codes.ResourceExhausted},
+		"not authenticated": {anonymous: true, m: request(nil, good()), code: codes.Unauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, log := newTestReceiver(t, c.config, ingest.Limits{})
-			log.err = c.log
-			_, err := dial(t, r, GRPC{}).Export(c.ctx, c.m)
-			s := status.Convert(err)
-			retry := false
-			for _, d := range s.Details() {
-				_, ok := d.(*errdetails.RetryInfo)
-				retry = retry || ok
-			}
-			if s.Code() != c.code || retry != c.retry || strings.Contains(s.Message(), "s3cret") {
-				t.Errorf("got %v, retry %v, want %v, %v", s, retry, c.code, c.retry)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				ctx := authorized(t)
+				if c.anonymous {
+					ctx = t.Context()
+				}
+				r, log := newTestReceiver(t, c.config, ingest.Limits{})
+				log.err = c.log
+				_, err := dial(t, r, GRPC{}).Export(ctx, c.m)
+				s := status.Convert(err)
+				retry := false
+				for _, d := range s.Details() {
+					_, ok := d.(*errdetails.RetryInfo)
+					retry = retry || ok
+				}
+				if s.Code() != c.code || retry != c.retry || strings.Contains(s.Message(), "s3cret") {
+					t.Errorf("got %v, retry %v, want %v, %v", s, retry, c.code, c.retry)
+				}
+			})
 		})
 	}
 }
 
 func TestGRPCBudget(t *testing.T) {
 	// If this fails, connections that open calls and send nothing fill the memory, or keep everybody else out for good.
-	r, _ := newTestReceiver(t, Config{MaxBody: 1000, MaxMessage: 1000, MaxInFlight: 1000}, ingest.Limits{})
-	client := dial(t, r, GRPC{Timeout: time.Second, Authenticate: func(ctx context.Context) (context.Context, error) {
-		return context.WithValue(ctx, nameKey{}, "test"), nil
-	}})
-	if !r.grpc.take(1000) {
-		t.Fatal("no room in an empty budget")
-	}
-	if _, err := client.Export(t.Context(), request(nil, good())); status.Code(err) != codes.Unavailable {
-		t.Errorf("got %v while the memory is taken", err)
-	}
-	r.grpc.give(1000)
-	if _, err := client.Export(t.Context(), request(nil, good())); err != nil {
-		t.Errorf("got %v when it is free again", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := newTestReceiver(t, Config{MaxBody: 1000, MaxMessage: 1000, MaxInFlight: 1000}, ingest.Limits{})
+		client := dial(t, r, GRPC{Timeout: time.Second, Authenticate: func(ctx context.Context) (context.Context, error) {
+			return context.WithValue(ctx, nameKey{}, "test"), nil
+		}})
+		if !r.grpc.take(1000) {
+			t.Fatal("no room in an empty budget")
+		}
+		if _, err := client.Export(t.Context(), request(nil, good())); status.Code(err) != codes.Unavailable {
+			t.Errorf("got %v while the memory is taken", err)
+		}
+		r.grpc.give(1000)
+		if _, err := client.Export(t.Context(), request(nil, good())); err != nil {
+			t.Errorf("got %v when it is free again", err)
+		}
+	})
 }
 
 func TestGRPCSilentCallEnds(t *testing.T) {

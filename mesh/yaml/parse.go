@@ -133,7 +133,8 @@ func (r *reader) chunk(c chunk) {
 		}
 		d, ps := mesh.NewDocument(r.file, source, root)
 		r.problems = append(r.problems, ps...)
-		if len(ps) == 0 && len(r.docs) < MaxDocuments {
+		// One with a wrong name is returned beside the problem: the rest of it can be looked at, and references to it are no further mistakes.
+		if d.APIVersion != "" && d.Kind != "" && d.Name != "" && len(r.docs) < MaxDocuments {
 			r.docs = append(r.docs, d)
 		}
 	}

@@ -198,7 +198,7 @@ func TestBounds(t *testing.T) {
 
 // A file from anywhere would crash the engine or be read as something that it does not say.
 func FuzzParse(f *testing.F) {
-	golden, err := os.ReadFile("../../deploy/examples/demo.yaml")
+	golden, err := os.ReadFile("../../deploy/examples/prometheus-api.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -214,6 +214,9 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, d := range docs {
+			if len(ps) > 0 {
+				break
+			}
 			again, ps := Parse("g.yaml", []byte(d.Source))
 			if len(ps) > 0 || len(again) != 1 || string(again[0].JSON) != string(d.JSON) {
 				t.Fatalf("the source of %s does not read as itself: %v\n%s\n%q", d.Ref(), ps, d.JSON, d.Source)

@@ -70,7 +70,7 @@ func (t Target) Validate() error {
 		}
 	}
 	if t.Type == TypePagerDuty && t.SecretFrom == "" {
-		return fmt.Errorf("secretFrom: is needed for type pagerduty: a reference to the routing key, for example env:PAGERDUTY_KEY")
+		return fmt.Errorf("secretFrom: is needed for type pagerduty: a reference to the routing key, for example env:EVENKEEL_SECRET_PAGERDUTY")
 	}
 	if t.WatchdogEvery != 0 && t.WatchdogEvery.Time() < watchdogMin {
 		return fmt.Errorf("watchdogEvery: %s is under %s", t.WatchdogEvery, slo.Duration(watchdogMin))
@@ -95,7 +95,7 @@ func (t Target) validateURL() error {
 		return fmt.Errorf("url: holds a user and password, which all readers of definitions would see; put the whole URL behind urlFrom")
 	}
 	if t.Type == TypeSlack && strings.HasSuffix(u.Hostname(), "hooks.slack.com") {
-		return fmt.Errorf("url: a Slack webhook URL is a secret, which all readers of definitions would see; put it behind urlFrom, for example env:SLACK_URL")
+		return fmt.Errorf("url: a Slack webhook URL is a secret, which all readers of definitions would see; put it behind urlFrom, for example env:EVENKEEL_SECRET_SLACK")
 	}
 	return nil
 }

@@ -96,12 +96,11 @@ func (r *run) ratio(d *mesh.Document, path string, m *ratioMetric, def *mesh.Def
 		}
 	}
 	for _, q := range []query{good, bad, total} {
+		if m.Counter == nil && node(d, path+".counter") != nil {
+			break // no boolean, which is told already
+		}
 		if q.form == "counter" && (m.Counter == nil || !*m.Counter) {
-			at := path + ".counter"
-			if m.Counter == nil {
-				at = path
-			}
-			r.add(d.Problem(at, "the query names a counter as it stands, but counter is not true", "write counter: true, or rate(…[5m]) in the query; gauges are not supported"))
+			r.add(d.Problem(path+".counter", "the query names a counter as it stands, but counter is not true", "write counter: true, or rate(…[5m]) in the query; gauges are not supported"))
 			break
 		}
 	}

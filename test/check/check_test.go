@@ -5,6 +5,7 @@ package check
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "write what is said now into the golden file")
 
-func kinds(t *testing.T) *mesh.Kinds {
+func kinds(t testing.TB) *mesh.Kinds {
 	t.Helper()
 	c, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form})
 	if err != nil {
@@ -109,6 +110,21 @@ func TestExamples(t *testing.T) {
 		}
 		docs = append(docs, ds...)
 	}
+	raw, err := os.ReadFile("../../deploy/examples/notify.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commented, _ := strings.Cut(string(raw), "#\n")
+	var text strings.Builder
+	for _, l := range strings.SplitAfter(commented, "\n") {
+		text.WriteString(strings.TrimPrefix(strings.TrimPrefix(l, "#"), " "))
+	}
+	if said := check(kinds(t), "notify.yaml", []byte(text.String())); said != "" {
+		t.Errorf("uncommented:\n%s", said)
+	}
+	if ds, _ := yaml.Parse("notify.yaml", []byte(text.String())); len(ds) != 5 {
+		t.Errorf("%d definitions are commented out", len(ds))
+	}
 	ds, ps := kinds(t).Compile(docs, nil)
 	for _, p := range ps {
 		t.Error(p)
@@ -121,5 +137,31 @@ func TestExamples(t *testing.T) {
 	}
 	if objectives == 0 {
 		t.Error("the examples define no objective")
+	}
+}
+
+// BenchmarkCheck reads and compiles 1,000 SLOs with an SLI each, as a large folder holds.
+func BenchmarkCheck(b *testing.B) {
+	raw, err := os.ReadFile("../../deploy/examples/prometheus-api.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var files [][]byte
+	for i := range 1000 {
+		files = append(files, []byte(strings.NewReplacer("prometheus-api-availability\n", fmt.Sprintf("sli-%d\n", i), "name: prometheus\n", fmt.Sprintf("name: s-%d\n", i), "name: api-availability\n", fmt.Sprintf("name: a-%d\n", i)).Replace(string(raw))))
+	}
+	k := kinds(b)
+	for b.Loop() {
+		var docs []mesh.Document
+		for _, f := range files {
+			ds, ps := yaml.Parse("a.yaml", f)
+			if len(ps) > 0 {
+				b.Fatal(ps)
+			}
+			docs = append(docs, ds...)
+		}
+		if _, ps := k.Compile(docs, nil); len(ps) > 0 {
+			b.Fatal(ps[0])
+		}
 	}
 }

@@ -224,8 +224,10 @@ func parseSender(f []string, byName map[string]*sender) (*sender, error) {
 			s.source.Replica = v
 		case "skew":
 			var d slo.Duration
-			d, err = slo.ParseDuration(v)
-			s.skew = d.Time()
+			d, err = slo.ParseDuration(strings.TrimPrefix(v, "-"))
+			if s.skew = d.Time(); strings.HasPrefix(v, "-") {
+				s.skew = -s.skew
+			}
 		case "down":
 			s.down, err = parseSpell(v)
 		case "cut":
