@@ -124,12 +124,19 @@ func (s *Server) applyDefinitions(w http.ResponseWriter, r *http.Request) {
 func (s *Server) applied(w http.ResponseWriter, r *http.Request, q ApplyRequest) {
 	a, err := s.Definitions.Apply(r.Context(), q)
 	if err == nil && len(a.Problems) > 0 {
-		err = Fail(http.StatusUnprocessableEntity, "Invalid", strconv.Itoa(len(a.Problems))+" mistakes; nothing was changed", map[string]any{"problems": a.Problems})
+		err = Fail(http.StatusUnprocessableEntity, "Invalid", mistakes(len(a.Problems))+"; nothing was changed", map[string]any{"problems": a.Problems})
 	}
 	if a.Objects == nil {
 		a.Objects = []ObjectAction{}
 	}
 	s.answer(w, r, a, err)
+}
+
+func mistakes(n int) string {
+	if n == 1 {
+		return "1 mistake"
+	}
+	return strconv.Itoa(n) + " mistakes"
 }
 
 func (s *Server) listDefinitions(w http.ResponseWriter, r *http.Request) {

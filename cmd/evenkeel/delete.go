@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -63,24 +64,40 @@ func (c *cli) delete(ctx context.Context, f *deleteFlags, args []string) error {
 	if f.takeOwnership {
 		q.Set("takeOwnership", "true")
 	}
+	for len(refs) > 0 {
+		waiting, err := c.deleteEach(ctx, api, q, refs, f.ignoreMissing)
+		if len(waiting) == 0 || len(waiting) == len(refs) {
+			return err
+		}
+		refs = waiting // what referred to them may be gone now
+	}
+	return nil
+}
+
+// deleteEach deletes what it can and returns what others still refer to, with the last such refusal. Another error ends it.
+func (c *cli) deleteEach(ctx context.Context, api *client, q url.Values, refs []mesh.Ref, ignoreMissing bool) (waiting []mesh.Ref, last error) {
 	for _, r := range refs {
+		q.Del("apiVersion")
 		if r.APIVersion != "" {
 			q.Set("apiVersion", r.APIVersion)
 		}
 		var a console.ApplyAnswer
 		err := api.call(ctx, http.MethodDelete, "/api/v1/definitions/"+escape(r.Kind, r.Namespace, r.Name), q, "", nil, &a)
-		if f.ignoreMissing && isStatus(err, http.StatusNotFound) {
-			continue
+		var e *apiError
+		switch {
+		case err == nil:
+			c.printActions(a)
+		case ignoreMissing && isStatus(err, http.StatusNotFound):
+		case errors.As(err, &e) && e.code == mesh.ReasonReferenced:
+			waiting, last = append(waiting, r), c.refused(err)
+		default:
+			return nil, c.refused(err)
 		}
-		if err != nil {
-			return c.refused(err)
-		}
-		c.printActions(a)
 	}
-	return nil
+	return waiting, last
 }
 
-// refsToDelete returns what the arguments or the files name; files from the last object to the first, since later ones refer to earlier ones.
+// refsToDelete returns what the arguments or the files name.
 func (c *cli) refsToDelete(f *deleteFlags, args []string) ([]mesh.Ref, error) {
 	var refs []mesh.Ref
 	for _, a := range args {
@@ -108,10 +125,7 @@ func (c *cli) refsToDelete(f *deleteFlags, args []string) ([]mesh.Ref, error) {
 		}
 		return nil, answerNo("the files have %s", plural(len(problems), "mistake"))
 	}
-	for i := len(found) - 1; i >= 0; i-- {
-		refs = append(refs, found[i])
-	}
-	return refs, nil
+	return append(refs, found...), nil
 }
 
 // kindName returns a kind as it is written in definitions: "slo", "slos" and "SLO" are SLO.

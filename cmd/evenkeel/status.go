@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -152,7 +153,31 @@ func statusTable(c *cli, list console.SLOList) error {
 			rate(s.BurnRates, slo.Duration(3600_000)) + "/" + rate(s.BurnRates, slo.Duration(300_000)), s.State, alerts(s.Alerts),
 		})
 	}
-	return table(c.out, []int{30, 9, 9, 11, 11, 9, 9}, rows) // 88 and six gaps of two are 100 columns
+	widths := []int{0, 9, 9, 11, 11, 9, 14}
+	left := tableColumns
+	for i := 1; i < len(widths); i++ {
+		longest := 0
+		for _, row := range rows {
+			longest = max(longest, utf8.RuneCountInString(row[i]))
+		}
+		left -= 2 + min(longest, widths[i])
+	}
+	for _, row := range rows {
+		row[0] = cutLeft(row[0], left)
+	}
+	return table(c.out, widths, rows)
+}
+
+// tableColumns is the width of a terminal that the table fits.
+const tableColumns = 100
+
+// cutLeft shortens s to n signs, the first then being "…": the end of an SLO's name tells it from others.
+func cutLeft(s string, n int) string {
+	rs := []rune(s)
+	if len(rs) <= n {
+		return s
+	}
+	return "…" + string(rs[len(rs)-n+1:])
 }
 
 // percent writes a share with as many digits as it needs, at most five behind the point.

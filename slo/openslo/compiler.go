@@ -56,6 +56,8 @@ type Config struct {
 	Compile func(query string) (slo.Expr, error)
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands. Queries of one ratio must agree.
 	Form func(query string) string
+	// EnvPrefix is what the names of environment variables that hold secrets begin with; "" accepts any.
+	EnvPrefix string
 }
 
 // A Compiler compiles OpenSLO documents. It has no state; use it from any goroutine.

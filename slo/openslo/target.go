@@ -105,12 +105,16 @@ func (r *run) reference(d *mesh.Document, name, text string) {
 	if !stringAt(d, annotationPath(name)) {
 		return
 	}
-	rest, ok := strings.CutPrefix(text, "env:")
+	rest, env := strings.CutPrefix(text, "env:")
+	ok := env
 	if !ok {
 		rest, ok = strings.CutPrefix(text, "file:")
 	}
-	if !ok || rest == "" || strings.ContainsAny(rest, "\n\r\x00") {
+	switch {
+	case !ok || rest == "" || strings.ContainsAny(rest, "\n\r\x00"):
 		r.add(d.Problem(annotationPath(name), name+" is not a reference", "write env:NAME or file:PATH, never the secret itself"))
+	case env && !strings.HasPrefix(rest, r.cfg.EnvPrefix):
+		r.add(d.Problem(annotationPath(name), name+" names an environment variable that definitions may not read", "the name must begin with "+r.cfg.EnvPrefix))
 	}
 }
 

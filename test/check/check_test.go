@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what is said now into the golden 
 
 func kinds(t testing.TB) *mesh.Kinds {
 	t.Helper()
-	c, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form})
+	c, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, EnvPrefix: "EVENKEEL_SECRET_"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ apiVersion: openslo/v1
 kind: AlertNotificationTarget
 metadata:
   name: on-call
-  annotations: {evenkeel.dev/secret-from: "env:PAGERDUTY_KEY", evenkeel.dev/global-namespace: shop}
+  annotations: {evenkeel.dev/secret-from: "env:EVENKEEL_SECRET_PAGERDUTY", evenkeel.dev/global-namespace: shop}
 spec: {target: PagerDuty}
 ---
 apiVersion: openslo/v1
@@ -233,7 +233,7 @@ func TestCompiled(t *testing.T) {
 func TestCompiledTargets(t *testing.T) {
 	ds := compile(t, shop, nil)
 	for name, want := range map[string]string{
-		"on-call": `{"name":"on-call","type":"pagerduty","secretFrom":"env:PAGERDUTY_KEY","globalNamespace":"shop"}`,
+		"on-call": `{"name":"on-call","type":"pagerduty","secretFrom":"env:EVENKEEL_SECRET_PAGERDUTY","globalNamespace":"shop"}`,
 		"chat":    `{"name":"chat","type":"slack","urlFrom":"file:/run/secrets/slack","allowPrivate":true,"globalNamespace":"default","default":true,"noWatchdog":true,"watchdogEvery":"30s"}`,
 	} {
 		d := find(t, ds, "AlertNotificationTarget/"+name)

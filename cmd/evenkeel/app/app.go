@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -263,11 +262,15 @@ func (a *app) run(ctx context.Context) error {
 	return errors.Join(unlessCancelled(err), unlessCancelled(inner.Wait()))
 }
 
+// runInner runs what the process keeps for itself and others. A process that serves the bus alone keeps nothing.
 func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
-	parts := map[string]func(context.Context) error{
-		"stages":            a.worker.Run,
-		"log reader":        a.watcher.run,
-		"copy of catalogue": a.catalogue.follow,
+	parts := map[string]func(context.Context) error{}
+	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
+		parts["stages"] = a.worker.Run
+	}
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders) > 0 {
+		parts["log reader"] = a.watcher.run
+		parts["copy of catalogue"] = a.catalogue.follow
 	}
 	if a.settings.Has(RoleTick) {
 		parts["ticks"] = func(ctx context.Context) error { return a.log.RunTicks(ctx, a.members) }
@@ -286,30 +289,6 @@ func unlessCancelled(err error) error {
 		return nil
 	}
 	return err
-}
-
-// welcome says, at the first run, what there is and how to begin.
-func (a *app) welcome(w io.Writer, at Addresses) {
-	if w == nil {
-		return
-	}
-	path := func(name string) string {
-		p, err := filepath.Abs(filepath.Join(a.settings.Data, name))
-		if err != nil {
-			return filepath.Join(a.settings.Data, name)
-		}
-		return p
-	}
-	fmt.Fprintf(w, "\nEvenkeel runs for the first time on %s.\n\n", a.settings.Data)
-	fmt.Fprintf(w, "  API            %s    (evenkeel status, evenkeel apply -f FILE)\n", at.HTTP)
-	if at.OTLPGRPC != "" {
-		fmt.Fprintf(w, "  OTLP gRPC      %s, and OTLP over HTTP at %s/v1/metrics\n", at.OTLPGRPC, at.HTTP)
-	}
-	if at.NATS != "" {
-		fmt.Fprintf(w, "  Events         %s    (nats sub 'evenkeel.>', the admin token as password)\n", at.NATS)
-	}
-	fmt.Fprintf(w, "  Admin token    in %s\n  Sender token   in %s\n", path(adminToken), path(senderToken))
-	fmt.Fprintf(w, "\nFor Prometheus, in prometheus.yml:\n\n  remote_write:\n    - url: %s/api/v1/write\n      authorization:\n        credentials_file: %s\n\n", at.HTTP, path(senderToken))
 }
 
 const drainTimeout = 10 * time.Second // for requests under way when the process is asked to end

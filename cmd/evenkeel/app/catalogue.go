@@ -52,42 +52,44 @@ func (c *catalogue) follow(ctx context.Context) error {
 	})
 }
 
+// take takes over a new revision; only the follower calls it. Whoever waits for the revision finds that the ways in know it already.
 func (c *catalogue) take(k *mesh.Catalogue, atEnd bool) {
 	c.mu.Lock()
-	fresh := k.Revision() != c.revision || !c.current
-	if !fresh || !atEnd && !c.current {
-		c.mu.Unlock()
-		return // nothing has changed, or it comes up and hears of the end soon
-	}
-	c.definitions, c.revision, c.stats = k.List(), k.Revision(), k.Stats()
-	c.current = c.current || atEnd
-	objectives := c.objectives()
-	close(c.moved)
-	c.moved = make(chan struct{})
-	revision := c.revision
+	c.stats = k.Stats()
+	nothing := !atEnd && !c.current || c.current && c.revision == k.Revision()
 	c.mu.Unlock()
+	if nothing {
+		return // it comes up and hears of the end soon, or all is as it was
+	}
+	definitions, revision := k.List(), k.Revision()
+	objectives, undecodable := c.objectives(definitions)
 	if c.changed != nil {
 		c.changed(revision, objectives)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.definitions, c.revision, c.current = definitions, revision, true
+	c.undecodable += undecodable
+	close(c.moved)
+	c.moved = make(chan struct{})
 }
 
 // objectives decodes what the definitions compile to. What cannot be decoded is of a later version: it is counted and left out.
-func (c *catalogue) objectives() []slo.Objective {
-	var out []slo.Objective
-	for i := range c.definitions {
-		d := &c.definitions[i]
+func (c *catalogue) objectives(ds []mesh.Definition) (out []slo.Objective, undecodable uint64) {
+	for i := range ds {
+		d := &ds[i]
 		if d.Kind != "SLO" || len(d.Compiled) == 0 {
 			continue
 		}
 		var list []slo.Objective
 		if err := json.Unmarshal(d.Compiled, &list); err != nil {
-			c.undecodable++
+			undecodable++
 			c.logger.Error("definition cannot be read", "definition", d.Ref.String(), "err", err)
 			continue
 		}
 		out = append(out, list...)
 	}
-	return out
+	return out, undecodable
 }
 
 // read returns the definitions and the revision of the catalogue; ok is false before the copy has been at the log's end.

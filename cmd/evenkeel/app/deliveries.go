@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"evenkeel.dev/bus"
@@ -69,15 +68,10 @@ func (d *deliveries) List(ctx context.Context) ([]console.Delivery, error) {
 		return nil, err
 	}
 	out := make([]console.Delivery, 0, len(v.Pending)+len(v.DeadLetters))
-	types := map[string]string{}
-	for _, t := range v.Targets {
-		types[t.Name] = t.Type
-	}
 	for _, p := range v.Pending {
-		parts := strings.SplitN(p.SLO+"///", "/", 5)
 		out = append(out, console.Delivery{
-			ID: p.ID, Target: p.Target, Type: types[p.Target], State: "pending", Attempts: p.Attempt, Since: p.StartsAt, Next: timeText(p.Due), Alert: p.State,
-			GlobalNamespace: parts[0], Service: parts[1], SLO: parts[2], Tier: parts[3],
+			ID: p.ID, Target: p.Target, Type: p.Type, State: "pending", Message: p.Message, Attempts: p.Attempt, Since: p.StartsAt, Next: timeText(p.Due), Alert: p.State,
+			GlobalNamespace: p.GlobalNamespace, Service: p.Service, SLO: p.SLO, Tier: p.Tier,
 		})
 	}
 	for i := range v.DeadLetters {

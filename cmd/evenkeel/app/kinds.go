@@ -16,7 +16,7 @@ import (
 
 // kinds is the one list of compilers of definitions.
 func kinds() (*mesh.Kinds, error) {
-	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form})
+	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, EnvPrefix: secretPrefix})
 	if err != nil {
 		return nil, err
 	}

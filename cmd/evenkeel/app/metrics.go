@@ -50,8 +50,11 @@ func rises(field string) bool {
 func publish(w io.Writer, prefix string, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
 		n, wide, ok := number(v.Field(i))
-		if !f.IsExported() || !ok {
+		if !ok {
 			continue
 		}
 		name := prefix + "_" + strings.TrimPrefix(snake(f.Name), prefix[strings.LastIndexByte(prefix, '_')+1:]+"_")
