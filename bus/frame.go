@@ -53,6 +53,10 @@ const (
 	SeriesGauge             // values are no counter
 )
 
+// SeriesRefused is the flag of an announcement that gives no ref a meaning (its ref is 0): a series with these labels is needed and
+// ingest has refused it, since a bound was reached. It has no samples; what counts it is incomplete.
+const SeriesRefused = 1 << 8
+
 // An Announcement gives a ref its labels.
 type Announcement struct {
 	Ref             uint32

@@ -205,13 +205,9 @@ func (f *flusher) addSources(a *Arrival) {
 	}
 }
 
-// SeriesRefused is the flag of an announcement with ref 0: a series with these labels is needed and was refused, since a bound was
-// reached. It has no samples; what counts it is incomplete (reason SeriesLimit).
-const SeriesRefused = 1 << 8
-
 func (f *flusher) addRefusal(r *refusal) {
 	for m := r.mask; m != 0; m &= m - 1 {
-		f.builder.Announce(bits.TrailingZeros64(m), 0, r.flags|SeriesRefused, r.space, []byte(r.labels))
+		f.builder.Announce(bits.TrailingZeros64(m), 0, r.flags|bus.SeriesRefused, r.space, []byte(r.labels))
 	}
 	f.used += r.bytes()
 }

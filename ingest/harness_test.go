@@ -97,7 +97,7 @@ func read(t *testing.T, partitions int, stored [][]byte) *replay {
 				t.Fatalf("section %d: %v", p, err)
 			}
 			for _, a := range as {
-				if a.Flags&ingest.SeriesRefused != 0 {
+				if a.Flags&bus.SeriesRefused != 0 {
 					out.Refused = append(out.Refused, a.Labels.String())
 					continue
 				}

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ func event(subject, data string) bus.Message {
 
 // TestReader: a subscriber would not see events by a plain subscription or by the stream, or could do what only Evenkeel may.
 func TestReader(t *testing.T) {
+	t.Parallel()
 	s := listeningServer(t)
 	l := openTestLog(t, Config{Server: s})
 	nc := mustConnect(t, s, nats.Token("pw-reader"))
@@ -142,6 +144,7 @@ func TestCredentials(t *testing.T) {
 
 // TestRoles: whoever steals the credentials of one role could write what another's role decides.
 func TestRoles(t *testing.T) {
+	t.Parallel()
 	s := listeningServer(t)
 	admin := openTestLog(t, Config{Server: s, Stages: []StageInfo{{"slo", 1}}})
 	open := func(role string) *Log {
@@ -179,6 +182,18 @@ func TestRoles(t *testing.T) {
 	}
 	if err := logs["decider"].Commit(t.Context(), c); !errors.Is(err, bus.ErrFenced) {
 		t.Errorf("decider commits a second time: %v", err)
+	}
+	var ms []*Members
+	for _, l := range []*Log{admin, logs["decider"], logs["ingest"]} {
+		m, err := Join(t.Context(), MembersConfig{Log: l, Roles: []string{"slo"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Leave()
+		ms = append(ms, m)
+	}
+	for i, m := range ms {
+		eventually(t, 5*time.Second, fmt.Sprintf("member %d of another account sees all", i), func() bool { return len(m.List()) == 3 })
 	}
 	if head, err := admin.Head(t.Context(), "probe", 0); err != nil || head.Number != 1 {
 		t.Errorf("head: %v, %v", head, err)

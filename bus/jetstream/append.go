@@ -32,6 +32,9 @@ const (
 	otherShare     = 0.95
 )
 
+// frameRoom is the size of a large frame: Ready wants room for one.
+const frameRoom = 512 << 10
+
 // usage is what LOG holds, read from the server once a second and counted on in between.
 type usage struct {
 	bytes, max, first, last atomic.Int64
@@ -77,10 +80,14 @@ func (l *Log) full(subject string, size int) error {
 	if bound > 0 && float64(have) > bound {
 		return fmt.Errorf("%w: LOG has %d of %d bytes, and the last %.0f %% are for commits", bus.ErrFull, have, u.max.Load(), 100*(1-share))
 	}
+	s := l.config.Server
+	if s != nil && s.exhausted() {
+		return fmt.Errorf("%w: the disk has %d bytes free", bus.ErrFull, s.free.Load())
+	}
 	if !telemetry {
 		return nil
 	}
-	if s := l.config.Server; s != nil {
+	if s != nil {
 		if free, reserve := s.Disk(); free-int64(size) < reserve {
 			return fmt.Errorf("%w: the disk has %d bytes free, and %d are the reserve", bus.ErrFull, free, reserve)
 		}
@@ -118,9 +125,9 @@ func (l *Log) explain(err error) error {
 		l.count.refused.Add(1)
 		return fmt.Errorf("%w: %w", bus.ErrFull, err)
 	}
-	if s := l.config.Server; s != nil && !s.nats.JetStreamEnabled() {
+	if s := l.config.Server; s != nil && s.exhausted() {
 		l.count.refused.Add(1)
-		return fmt.Errorf("%w: JetStream stands still until the disk has room: %w", bus.ErrFull, err)
+		return fmt.Errorf("%w: writes fail until the disk has room: %w", bus.ErrFull, err)
 	}
 	return err
 }
@@ -142,5 +149,5 @@ func (l *Log) Ready() error {
 	if l.usage.down.Load() {
 		return errors.New("log: the server does not answer")
 	}
-	return l.full(bus.SubjectFrame, 0)
+	return l.full(bus.SubjectFrame, frameRoom)
 }

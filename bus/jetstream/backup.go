@@ -204,13 +204,27 @@ func (l *Log) restore(ctx context.Context, t *tar.Reader) error {
 	if err := getJSON(t, "end.json", &end); err != nil {
 		return err
 	}
-	if err := l.createStreams(ctx); err != nil {
+	next := meta{Version: 1, Generation: m.Generation + 1, Accepted: m.Accepted, Starts: map[string]uint64{}}
+	for _, name := range []string{streamEvents, streamLedger, streamDetail} {
+		n, err := l.sourced(ctx, name)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			next.Starts[name] = n + 1
+		}
+	}
+	var err error
+	if next.Void, err = l.dropHalfBatch(ctx); err != nil {
 		return err
 	}
-	if err := l.dropHalfBatch(ctx); err != nil {
+	if _, err := l.js.CreateStream(ctx, l.streams()[0]); err != nil {
 		return err
 	}
-	return l.storeMeta(ctx, meta{Version: 1, Generation: m.Generation + 1, Accepted: m.Accepted}, 0)
+	if err := l.storeMeta(ctx, next, 0); err != nil {
+		return err
+	}
+	return l.createStreams(ctx)
 }
 
 func getJSON(t *tar.Reader, name string, to any) error {
@@ -328,8 +342,9 @@ func restoreAnswer(b []byte) error {
 	return nil
 }
 
-// plainConfig takes sources and republishing out of a stream's configuration (Open puts them back once LOG is there too) and sets
-// this cluster's number of replicas.
+// plainConfig takes sources and republishing out of a stream's configuration (they come back, with the place to go on from, once LOG is
+// there too: the server itself takes a restored LOG for another stream and would begin at its front) and sets this cluster's number
+// of replicas.
 func (l *Log) plainConfig(raw json.RawMessage) (map[string]any, error) {
 	var c map[string]any
 	if err := json.Unmarshal(raw, &c); err != nil {
@@ -341,37 +356,39 @@ func (l *Log) plainConfig(raw json.RawMessage) (map[string]any, error) {
 	return c, nil
 }
 
-// dropHalfBatch removes a batch of which the cut took the beginning only: it counts as never committed.
-func (l *Log) dropHalfBatch(ctx context.Context) error {
+// dropHalfBatch removes a batch of which the cut took the beginning only, and returns its place: it counts as never committed.
+func (l *Log) dropHalfBatch(ctx context.Context) (void [2]uint64, err error) {
 	info, err := l.info(ctx, streamLog)
 	if err != nil || info.State.Msgs == 0 {
-		return err
+		return void, err
 	}
 	last, err := l.msgAt(ctx, streamLog, info.State.LastSeq)
 	if err != nil {
-		return nilIfMissing(err)
+		return void, nilIfMissing(err)
 	}
 	id := last.Header.Get("Nats-Batch-Id")
 	if id == "" || last.Header.Get("Nats-Batch-Commit") != "" {
-		return nil
+		return void, nil
 	}
+	void[1] = last.Sequence + 1
 	for seq := last.Sequence; seq >= info.State.FirstSeq && seq > 0; seq-- {
 		m, err := l.msgAt(ctx, streamLog, seq)
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return err
+			return void, err
 		}
 		if err != nil || m.Header.Get("Nats-Batch-Id") != id {
-			return nil
+			break
 		}
 		var resp struct {
 			Error *jetstream.APIError `json:"error"`
 		}
 		if err := l.ask(ctx, "STREAM.MSG.DELETE."+streamLog, map[string]any{"seq": seq, "no_erase": true}, &resp); err != nil {
-			return err
+			return void, err
 		}
 		if resp.Error != nil {
-			return resp.Error
+			return void, resp.Error
 		}
+		void[0] = seq
 	}
-	return nil
+	return void, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,6 +24,12 @@ type fence struct {
 
 // headsEvery is the greatest age of what HEADS keeps, in the time of the records.
 const headsEvery = 10 * bus.Second
+
+// How often Head looks before it believes that a checkpoint is damaged.
+const (
+	headLooks = 3
+	headPause = 200 * time.Millisecond
+)
 
 // head is an entry of HEADS: a checkpoint and its sequence in LOG.
 type head struct {
@@ -182,13 +189,21 @@ func (l *Log) keepHead(ctx context.Context, seq uint64, cp *bus.Checkpoint) erro
 // Head implements [bus.Log]. It reads from the leader, and compares the newest checkpoint in LOG with the copy that its batch
 // carried and with HEADS.
 func (l *Log) Head(ctx context.Context, stage string, partition int) (bus.Checkpoint, error) {
-	e, err := l.evidence(ctx, stage, partition)
-	if err != nil {
-		return bus.Checkpoint{}, fmt.Errorf("head of %s/%d: %w", stage, partition, err)
-	}
-	if reason, detail := e.judge(); reason != "" {
-		l.forget(stage, partition)
-		return bus.Checkpoint{}, &bus.DamageError{Stage: stage, Partition: partition, Reason: reason, Detail: detail}
+	var e evidence
+	for look := 1; ; look++ {
+		var err error
+		if e, err = l.evidence(ctx, stage, partition); err != nil {
+			return bus.Checkpoint{}, fmt.Errorf("head of %s/%d: %w", stage, partition, err)
+		}
+		reason, detail := e.judge()
+		if reason == "" {
+			break
+		}
+		// A leader that has just been elected may not have applied all that it has: look again before calling it damage.
+		if look == headLooks || wait(ctx, headPause) != nil {
+			l.forget(stage, partition)
+			return bus.Checkpoint{}, &bus.DamageError{Stage: stage, Partition: partition, Reason: reason, Detail: detail}
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

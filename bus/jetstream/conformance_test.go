@@ -33,6 +33,7 @@ func openTestLog(t *testing.T, c Config) *Log {
 
 // TestConformance: the durable log would not keep what stages rely on and what tests on the log in memory have shown.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	durable := func(l bus.Log) *Log { return l.(*Log) }
 	stream := func(t *testing.T, l bus.Log, name string) jetstream.Stream {
 		st, err := durable(l).js.Stream(t.Context(), name)
@@ -45,6 +46,7 @@ func TestConformance(t *testing.T) {
 		Fresh: func(t *testing.T) bus.Log {
 			return openTestLog(t, Config{Server: startTestServer(t, t.TempDir()), Sizes: Sizes{LogBytes: 4 << 20}})
 		},
+		Second: func(t *testing.T, l bus.Log) bus.Log { return openTestLog(t, durable(l).config) },
 		Lose: func(t *testing.T, l bus.Log, seq uint64) {
 			if err := stream(t, l, streamLog).SecureDeleteMsg(t.Context(), seq); err != nil {
 				t.Fatal(err)

@@ -125,6 +125,13 @@ func TestRottenCheckpoint(t *testing.T) {
 			}
 			once(t, dir, func(l *Log) {
 				err := tryRun(t, l, 5)
+				if l.Stats().LostMessages > 0 {
+					// Without its index the server has cut LOG off at the damage: a state from before, told as a gap.
+					if err != nil || l.count.gaps.Load() == 0 {
+						t.Fatalf("%d messages are lost, %d gaps were told: %v", l.Stats().LostMessages, l.count.gaps.Load(), err)
+					}
+					return
+				}
 				if !isDamage(err, bus.DamageCheckpointMissing, bus.DamageCheckpointOld, bus.DamageCheckpointRotten) {
 					t.Fatalf("the flipped bit was not seen: %v", err)
 				}
@@ -146,7 +153,7 @@ func TestRottenCheckpoint(t *testing.T) {
 				if err := tryRun(t, l, 6); err != nil {
 					t.Fatalf("after mending: %v", err)
 				}
-				if index && lastOutput(t, l) != "110" {
+				if lastOutput(t, l) != "110" {
 					t.Errorf("the sum is %s, want 110", lastOutput(t, l))
 				}
 				if fs, err := l.Diagnose(t.Context()); err != nil || len(fs) != 0 {
@@ -200,13 +207,11 @@ func TestRottenFrame(t *testing.T) {
 						told = told || bus.DecodeFrame(m.Data).Err != nil
 					}
 				}
-				// Without its index the server cuts the stream at the damage, and gives the sequences behind it to new messages: what
-				// is left of the frames shows by their numbers only (the next frame of writer 7 has another number than expected).
-				if !told && (index || next > seqs[5]) {
+				if !told {
 					t.Errorf("of 6 frames %d came and no gap was told", seen)
 				}
-				if !index {
-					t.Logf("without index: %d of 6 frames, the next message got %d", seen, next)
+				if next <= seqs[5] {
+					t.Errorf("sequence %d is given away a second time", next)
 				}
 			})
 		})
@@ -215,6 +220,7 @@ func TestRottenFrame(t *testing.T) {
 
 // TestTruncated: a file that was cut off would bring old counts back as if they were new.
 func TestTruncated(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	once(t, dir, func(l *Log) {
 		for n := range 5 {
@@ -233,9 +239,12 @@ func TestTruncated(t *testing.T) {
 	}
 	dropIndex(t, dir, streamLog)
 	once(t, dir, func(l *Log) {
+		if l.Stats().LostMessages == 0 {
+			t.Error("the truncation was not seen")
+		}
 		err := tryRun(t, l, 5)
-		if !isDamage(err, bus.DamageCheckpointMissing, bus.DamageCheckpointOld, bus.DamageCheckpointRotten) {
-			t.Fatalf("the truncation was not seen: %v", err)
+		if damaged := isDamage(err, bus.DamageCheckpointMissing, bus.DamageCheckpointOld, bus.DamageOutputsDiffer); !damaged && (err != nil || l.Stats().Gaps == 0) {
+			t.Errorf("%d gaps were told, the run ended with %v", l.Stats().Gaps, err)
 		}
 	})
 }

@@ -27,11 +27,15 @@ func (l *Log) RunTicks(ctx context.Context, m *Members) error {
 		if !m.Owns(RoleTick, "tick", 0) {
 			continue
 		}
-		if _, err := l.Append(ctx, bus.Message{Subject: bus.SubjectTick}); err != nil && ctx.Err() == nil {
-			l.config.Logger.Error("tick was not appended", "err", err)
+		seq, err := l.Append(ctx, bus.Message{Subject: bus.SubjectTick})
+		if err != nil {
+			if ctx.Err() == nil {
+				l.config.Logger.Error("tick was not appended", "err", err)
+			}
 			continue
 		}
 		l.count.ticks.Add(1)
+		l.keepMark(ctx, seq)
 	}
 }
 

@@ -130,19 +130,45 @@ func (f *feed) missing(ctx context.Context, until uint64, t bus.Time) error {
 	if f.at < info.State.FirstSeq && !f.l.acceptedGap(info.State.FirstSeq) {
 		return historyMissing(f.at, info.State.FirstSeq)
 	}
-	start := f.at
+	at, first := f.at, info.State.FirstSeq
+	for _, span := range without(at, until, f.l.void) {
+		if err := f.look(ctx, span[0], span[1], first, t); err != nil {
+			return f.again(err)
+		}
+	}
+	return nil
+}
+
+// without returns a range of sequences less another.
+func without(from, until uint64, void [2]uint64) [][2]uint64 {
+	if void[1] <= from || void[0] >= until {
+		return [][2]uint64{{from, until}}
+	}
+	var out [][2]uint64
+	if from < void[0] {
+		out = append(out, [2]uint64{from, void[0]})
+	}
+	if void[1] < until {
+		out = append(out, [2]uint64{void[1], until})
+	}
+	return out
+}
+
+// look queues a range of which nothing was delivered.
+func (f *feed) look(ctx context.Context, start, until, first uint64, t bus.Time) error {
 	flush := func(end uint64) {
 		if end > start {
 			f.add(gap(start, end-start, t), false)
 		}
 	}
-	for s := max(f.at, info.State.FirstSeq); s < until && s < f.at+gapLookMax; s++ {
+	from := start
+	for s := max(from, first); s < until && s < from+gapLookMax; s++ {
 		raw, err := f.l.msgAt(ctx, streamLog, s)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
 		if err != nil {
-			return f.again(err)
+			return err
 		}
 		flush(s)
 		m, damaged := unwire(s, bus.TimeOf(raw.Time), raw.Subject, raw.Header, raw.Data)

@@ -12,7 +12,7 @@
 // What it refuses: telemetry when LOG is over its bound or the disk's reserve is touched ([bus.ErrFull]); a second owner's commit
 // ([bus.ErrFenced]); a message over 8 MiB ([bus.ErrTooLarge]).
 //
-// Beside the log itself it shares out work: [Members] says which process should run which partition, [Work] runs it,
+// Beside the log itself it shares out work: [Members] says which process should run which partition, a [Worker] runs it,
 // [Log.RunTicks] and [Log.RunRetention] are done by one process at a time. None of these is trusted: the fence alone decides.
 package jetstream
 
@@ -40,6 +40,8 @@ type Log struct {
 	conn       *nats.Conn
 	js         jetstream.JetStream
 	generation uint64
+	void       [2]uint64 // see meta
+	starts     map[string]uint64
 	accepted   atomic.Uint64 // history before this sequence may be missing: a person has said so
 
 	mu     sync.Mutex
@@ -106,6 +108,13 @@ func (l *Log) begin(ctx context.Context) error {
 	if err := l.readMeta(ctx); err != nil {
 		return err
 	}
+	if !l.config.Attach {
+		n, err := l.fillLost(ctx)
+		if err != nil {
+			return err
+		}
+		l.count.lost.Add(n)
+	}
 	return l.usage.refresh(ctx, l)
 }
 
@@ -119,6 +128,11 @@ func (l *Log) Close() error {
 		t.close()
 	}
 	l.done.Wait()
+	if !l.config.Attach && l.conn.IsConnected() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		l.keepMark(ctx, l.Last())
+		cancel()
+	}
 	l.conn.Close()
 	return nil
 }
@@ -143,7 +157,7 @@ func connectURL(c Config) (*nats.Conn, error) {
 	k := c.Credentials
 	o := []nats.Option{
 		nats.Name(c.Name), nats.MaxReconnects(-1), nats.ReconnectWait(200 * time.Millisecond), nats.ReconnectJitter(200*time.Millisecond, 500*time.Millisecond),
-		nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(3), nats.Timeout(requestTimeout),
+		nats.ReconnectBufSize(-1), nats.PingInterval(2 * time.Second), nats.MaxPingsOutstanding(3), nats.Timeout(requestTimeout),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.Logger.Warn("bus connection", "err", err) }),
 	}
 	switch {
@@ -175,6 +189,10 @@ type meta struct {
 	Generation uint64 `json:"generation"`
 	// Accepted is the first sequence of LOG at the time when a person accepted that history before it is missing.
 	Accepted uint64 `json:"accepted,omitempty"`
+	// Starts is, after a restore, where in LOG the streams go on that take from it.
+	Starts map[string]uint64 `json:"starts,omitempty"`
+	// Void is, after a restore, a range of LOG (first, first behind) that was never committed: no gap, although nothing is there.
+	Void [2]uint64 `json:"void,omitzero"`
 	// Busy is until when a backup wants nothing to be purged.
 	Busy bus.Time `json:"busy,omitempty"`
 }
@@ -192,7 +210,7 @@ func (l *Log) readMeta(ctx context.Context) error {
 	if m.Version > 1 {
 		return fmt.Errorf("log: META has version %d; this program knows 1", m.Version)
 	}
-	l.generation = m.Generation
+	l.generation, l.void = m.Generation, m.Void
 	l.accepted.Store(m.Accepted)
 	return nil
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Bounds of one pull: bytes rather than messages, since a frame has up to 512 KiB; at least twice the largest message.
+// Bounds of one pull: bytes rather than messages, since a frame has up to 512 KiB; just over the largest message, because each
+// partition that catches up has a pull of its own.
 const (
-	pullBytes   = 16 << 20
+	pullBytes   = maxPayload + 1<<20
 	pullBatch   = 8192
 	pullExpires = 20 * time.Second
 	pullBeat    = time.Second
@@ -35,6 +36,8 @@ type puller struct {
 	reply    string
 	waiting  int    // messages that the pull on its way may still bring
 	number   uint64 // of the consumer's last message
+	seq      uint64 // of the last message in the stream
+	progress time.Time
 }
 
 // pulled is one message as it came.
@@ -58,7 +61,7 @@ func (l *Log) pull(ctx context.Context, stream, filter string, from uint64, at *
 	if _, err := l.js.CreateConsumer(ctx, stream, c); err != nil {
 		return nil, fmt.Errorf("consumer of %s: %w", stream, err)
 	}
-	p := &puller{l: l, stream: stream, filter: filter, consumer: c.Name, reply: l.conn.NewInbox()}
+	p := &puller{l: l, stream: stream, filter: filter, consumer: c.Name, reply: l.conn.NewInbox(), progress: time.Now()}
 	var err error
 	if p.sub, err = l.conn.SubscribeSync(p.reply); err != nil {
 		return nil, fmt.Errorf("reader of %s: %w", stream, err)
@@ -108,6 +111,7 @@ func (p *puller) next(ctx context.Context) (pulled, error) {
 			return pulled{}, errRebuild
 		}
 		p.number++
+		p.seq, p.progress = md.Sequence.Stream, time.Now()
 		return pulled{msg: m, seq: md.Sequence.Stream, at: md.Timestamp}, nil
 	}
 }
@@ -132,6 +136,9 @@ func (p *puller) receive(ctx context.Context) (*nats.Msg, error) {
 func (p *puller) status(m *nats.Msg) error {
 	switch m.Header.Get("Status") {
 	case "100": // heartbeat
+		if p.stream == streamLog && p.l.Last() > p.seq && time.Since(p.progress) > pullSilence {
+			return errRebuild // there is more, and it does not come
+		}
 		return nil
 	case "404", "408":
 		p.waiting = 0

@@ -28,7 +28,7 @@ const snapshotGrace = 10 * time.Minute
 
 // Retain drops from LOG what nothing needs any more: what lies before the snapshot that each partition of each enabled stage could
 // still start from, and has been taken by EVENTS, LEDGER and DETAIL, less the reserve. A partition without a checkpoint holds
-// everything. It drops snapshots that no checkpoint refers to and that are older than ten minutes.
+// everything. It drops the snapshots that are done with.
 func (l *Log) Retain(ctx context.Context) (Retained, error) {
 	info, err := l.info(ctx, streamLog)
 	if err != nil {
@@ -60,9 +60,15 @@ func (r *Retained) need(seq uint64, by string) {
 	}
 }
 
-// neededByStages returns the names of the snapshots that HEADS refers to.
-func (l *Log) neededByStages(ctx context.Context, r *Retained) (map[string]bool, error) {
-	kept := map[string]bool{}
+// keep says which snapshots of a partition are needed.
+type keep struct {
+	newest, fallback string
+	floor            uint64 // those with a lower number are done with, whatever their age
+}
+
+// neededByStages returns the snapshots that checkpoints refer to, by partition.
+func (l *Log) neededByStages(ctx context.Context, r *Retained) (map[string]keep, error) {
+	kept := map[string]keep{}
 	for _, s := range l.config.Stages {
 		for n := range max(1, s.Partitions) {
 			cp, err := l.Head(ctx, s.Name, n)
@@ -78,7 +84,7 @@ func (l *Log) neededByStages(ctx context.Context, r *Retained) (map[string]bool,
 			if cp.Fallback.Name != "" {
 				from = cp.Fallback
 			}
-			kept[cp.Snapshot.Name], kept[cp.Fallback.Name] = true, true
+			kept[partitionKey(s.Name, n)] = keep{cp.Snapshot.Name, cp.Fallback.Name, snapshotNumber(from.Name)}
 			r.need(from.Position.Seq, partitionKey(s.Name, n))
 		}
 	}
@@ -181,30 +187,59 @@ func (l *Log) lessReserve(ctx context.Context, until uint64, st jetstream.Stream
 	return low, nil
 }
 
-// dropSnapshots drops the snapshots that are not kept, if they are old enough.
-func (l *Log) dropSnapshots(ctx context.Context, kept map[string]bool) (int, error) {
-	names, err := l.snapshotNames(ctx)
+// dropSnapshots drops the snapshots that are done with: those older than what a checkpoint refers to, and those that no checkpoint
+// has come to refer to. Of a partition that is damaged or not enabled it drops none.
+func (l *Log) dropSnapshots(ctx context.Context, kept map[string]keep) (int, error) {
+	subjects, err := l.subjects(ctx, streamSnap, subjectSnap+">")
 	if err != nil {
 		return 0, err
 	}
+	names := map[string]bool{}
+	for _, s := range subjects {
+		name := strings.TrimPrefix(s, subjectSnap)
+		names[name[:max(0, strings.LastIndexByte(name, '.'))]] = true
+	}
 	dropped := 0
-	for name, stage := range names {
-		if kept[name] || !l.enabled(stage) {
-			continue
-		}
-		raw, err := l.lastMsg(ctx, streamSnap, subjectSnap+name+".>")
-		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && time.Since(raw.Time) < snapshotGrace {
-			continue
+	for name := range names {
+		done, err := l.snapshotDone(ctx, name, kept)
+		if err == nil && done {
+			dropped++
+			err = l.dropSnapshot(ctx, name)
 		}
 		if err != nil {
 			return dropped, err
 		}
-		if err := l.dropSnapshot(ctx, name); err != nil {
-			return dropped, err
-		}
-		dropped++
 	}
 	return dropped, nil
+}
+
+func (l *Log) snapshotDone(ctx context.Context, name string, kept map[string]keep) (bool, error) {
+	f := strings.Split(name, ".")
+	if len(f) != 4 {
+		return false, nil
+	}
+	k, ok := kept[f[0]+"."+f[1]]
+	if !ok || name == k.newest || name == k.fallback {
+		return false, nil
+	}
+	if snapshotNumber(name) < k.floor {
+		return true, nil
+	}
+	raw, err := l.lastMsg(ctx, streamSnap, subjectSnap+name+".>")
+	return err == nil && time.Since(raw.Time) > snapshotGrace, nilIfMissing(err)
+}
+
+// snapshotNumber returns the number in a snapshot's name, 0 where there is none.
+func snapshotNumber(name string) uint64 {
+	f := strings.Split(name, ".")
+	if len(f) != 4 {
+		return 0
+	}
+	n, err := strconv.ParseUint(f[2], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (l *Log) dropSnapshot(ctx context.Context, name string) error {
@@ -218,28 +253,6 @@ func (l *Log) dropSnapshot(ctx context.Context, name string) error {
 		return fmt.Errorf("drop snapshot %s: %w", name, resp.Error)
 	}
 	return nil
-}
-
-func (l *Log) enabled(stage string) bool {
-	for _, s := range l.config.Stages {
-		if s.Name == stage {
-			return true
-		}
-	}
-	return false
-}
-
-// snapshotNames returns the names of all kept snapshots with their stage.
-func (l *Log) snapshotNames(ctx context.Context) (map[string]string, error) {
-	out := map[string]string{}
-	subjects, err := l.subjects(ctx, streamSnap, subjectSnap+">")
-	for _, s := range subjects {
-		name := strings.TrimPrefix(s, subjectSnap)
-		name = name[:max(0, strings.LastIndexByte(name, '.'))]
-		stage, _, _ := strings.Cut(name, ".")
-		out[name] = stage
-	}
-	return out, err
 }
 
 // subjects lists the subjects of a stream that has few of them.

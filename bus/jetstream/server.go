@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,6 +44,7 @@ const (
 	maxPayload = 8 << 20
 	// maxStore keeps the server from adding up the bounds of all streams in advance: the disk itself is watched.
 	maxStore     = 1 << 50
+	maxMemory    = 256 << 20 // of streams and consumers in memory; only consumers are
 	readyTimeout = 60 * time.Second
 	diskInterval = 500 * time.Millisecond
 )
@@ -110,7 +110,7 @@ func (s *Server) options() (*server.Options, error) {
 		o.ServerName = "evenkeel"
 	}
 	o.JetStream, o.StoreDir, o.SyncAlways = true, c.DataDir, true
-	o.JetStreamMaxStore, o.JetStreamMaxMemory = maxStore, 256<<20
+	o.JetStreamMaxStore, o.JetStreamMaxMemory = maxStore, maxMemory
 	o.NoSigs, o.NoSystemAccount, o.MaxPayload = true, false, maxPayload
 	o.CustomClientAuthentication = s.authenticator()
 	o.DontListen = c.Listen == ""
@@ -210,28 +210,31 @@ func (s *Server) Disk() (free, reserve int64) { return s.free.Load(), s.reserve 
 // connect opens an in-process connection with all rights.
 func (s *Server) connect(name string) (*nats.Conn, error) {
 	return nats.Connect("", nats.InProcessServer(s.nats), nats.UserInfo(adminUser, s.password), nats.Name(name),
-		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.PingInterval(time.Minute))
+		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectBufSize(-1), nats.PingInterval(time.Minute))
 }
 
-// measure reads the disk's free space and fixes the reserve.
+// measure reads the disk's free space, and the first time fixes the reserve.
 func (s *Server) measure() error {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(s.config.DataDir, &st); err != nil {
 		return fmt.Errorf("free space of %s: %w", s.config.DataDir, err)
 	}
 	s.free.Store(int64(st.Bavail) * int64(st.Bsize))
-	s.reserve = s.config.DiskReserve
+	if s.reserve == 0 {
+		s.reserve = s.config.DiskReserve
+	}
 	if s.reserve <= 0 {
 		s.reserve = min(256<<20, int64(st.Blocks)*int64(st.Bsize)/20)
 	}
 	return nil
 }
 
-// watchDisk keeps the free space known and, after the disk was full to the last byte and the server has shut JetStream down,
-// starts it again when a quarter of the reserve is free.
+// watchDisk keeps the free space known. After the disk was full to the last byte the server has shut JetStream down, or keeps streams
+// that refuse every write because one has failed; when a quarter of the reserve is free again, JetStream is started anew.
 func (s *Server) watchDisk(ctx context.Context) {
 	t := time.NewTicker(diskInterval)
 	defer t.Stop()
+	exhausted := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -242,26 +245,36 @@ func (s *Server) watchDisk(ctx context.Context) {
 			s.logger.Error("disk cannot be measured", "err", err)
 			continue
 		}
-		if s.nats.JetStreamEnabled() || s.free.Load() < s.reserve/4 {
+		free := s.free.Load()
+		exhausted = exhausted || free < s.reserve/16 || !s.nats.JetStreamEnabled()
+		if !exhausted || free < s.reserve/4 {
 			continue
 		}
 		if err := s.revive(); err != nil {
 			s.logger.Error("JetStream does not start again", "err", err)
 			continue
 		}
+		exhausted = false
 		s.revived.Add(1)
-		s.logger.Warn("JetStream runs again after the disk was full", "free", s.free.Load())
+		s.logger.Warn("JetStream was started again after the disk was full", "free", free)
 	}
 }
 
 func (s *Server) revive() error {
-	c := &server.JetStreamConfig{StoreDir: s.config.DataDir, MaxStore: maxStore, MaxMemory: 256 << 20, SyncAlways: true, SyncInterval: 2 * time.Minute}
-	err := s.nats.EnableJetStream(c)
-	if err != nil {
-		return errors.Join(errors.New("enable JetStream"), err)
+	if s.nats.JetStreamEnabled() {
+		if err := s.nats.ShutdownJetStream(); err != nil {
+			return fmt.Errorf("shut JetStream down: %w", err)
+		}
+	}
+	c := &server.JetStreamConfig{StoreDir: s.config.DataDir, MaxStore: maxStore, MaxMemory: maxMemory, SyncAlways: true, SyncInterval: 2 * time.Minute}
+	if err := s.nats.EnableJetStream(c); err != nil {
+		return fmt.Errorf("enable JetStream: %w", err)
 	}
 	return nil
 }
+
+// exhausted reports whether even the reserve is nearly gone: then only commits are tried.
+func (s *Server) exhausted() bool { return s.free.Load() < s.reserve/4 || !s.nats.JetStreamEnabled() }
 
 func logger(l *slog.Logger) *slog.Logger {
 	if l == nil {

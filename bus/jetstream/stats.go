@@ -6,7 +6,7 @@ import (
 
 // counters are what this process has met since its start.
 type counters struct {
-	appended, refused, commits, fenced, gaps, missing, damaged, rebuilt, ticks, purged, strangeBeats, panics atomic.Uint64
+	appended, refused, commits, fenced, gaps, missing, damaged, rebuilt, ticks, purged, strangeBeats, panics, lost atomic.Uint64
 }
 
 // Stats are the log's figures for /metrics. Counters count since the start of this process; sizes are at most a second old.
@@ -27,6 +27,7 @@ type Stats struct {
 	Gaps            uint64 // gaps that readers of this process met
 	MissingMessages uint64 // messages in those gaps
 	DamagedMessages uint64 // messages whose checksum did not fit
+	LostMessages    uint64 // sequences that LOG had lost at its end when this process opened it
 	Consumers       uint64 // consumers made, at first or anew
 	Ticks           uint64
 	Purged          uint64 // messages dropped by retention
@@ -42,7 +43,7 @@ func (l *Log) Stats() Stats {
 		Connected: l.conn.IsConnected(), Generation: l.generation,
 		Appended: c.appended.Load(), Refused: c.refused.Load(), Commits: c.commits.Load(), Fenced: c.fenced.Load(), Gaps: c.gaps.Load(),
 		MissingMessages: c.missing.Load(), DamagedMessages: c.damaged.Load(), Consumers: c.rebuilt.Load(), Ticks: c.ticks.Load(),
-		Purged: c.purged.Load(), StrangeBeats: c.strangeBeats.Load(), Panics: c.panics.Load(),
+		LostMessages: c.lost.Load(), Purged: c.purged.Load(), StrangeBeats: c.strangeBeats.Load(), Panics: c.panics.Load(),
 	}
 	if v := l.config.Server; v != nil {
 		s.DiskFree, s.DiskReserve = v.Disk()

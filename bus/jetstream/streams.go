@@ -45,7 +45,7 @@ func (l *Log) streams() []jetstream.StreamConfig {
 	}
 	from := func(name, source, dest string) jetstream.StreamConfig {
 		c := base(name)
-		c.Sources = []*jetstream.StreamSource{{Name: streamLog, SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: source, Destination: dest}}}}
+		c.Sources = []*jetstream.StreamSource{{Name: streamLog, OptStartSeq: l.starts[name], SubjectTransforms: []jetstream.SubjectTransformConfig{{Source: source, Destination: dest}}}}
 		c.Discard = jetstream.DiscardOld
 		return c
 	}
@@ -83,9 +83,15 @@ func (l *Log) createStreams(ctx context.Context) error {
 	if info, err := l.info(ctx, streamLog); err == nil {
 		l.usage.bytes.Store(int64(info.State.Bytes))
 	}
-	for _, c := range l.streams() {
+	for i := range l.streams() {
+		c := l.streams()[i] // META comes first; what it says is part of the others
 		for {
 			_, err := l.js.CreateOrUpdateStream(ctx, c)
+			if err == nil && c.Name == streamMeta {
+				var m meta
+				m, _, err = l.loadMeta(ctx)
+				l.starts = m.Starts
+			}
 			if err == nil {
 				break
 			}

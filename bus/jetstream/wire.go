@@ -67,6 +67,9 @@ func unwire(seq uint64, t bus.Time, subject string, h nats.Header, data []byte) 
 	if !strings.HasPrefix(subject, bus.SubjectFrame) && !checked(subject, h, data) {
 		return gap(seq, 1, t), true
 	}
+	if subject == subjectLost {
+		return gap(seq, 1, t), false
+	}
 	m = &bus.Message{Seq: seq, Time: t, Subject: subject, Header: headers(h), Data: data}
 	m.Decode()
 	return m, false

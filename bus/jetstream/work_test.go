@@ -121,6 +121,7 @@ func running(ps ...*process) int {
 
 // TestTakeover: when a process dies its services' budgets and alerts would stand still for longer than 10 seconds.
 func TestTakeover(t *testing.T) {
+	t.Parallel()
 	const partitions = 6
 	s := startTestServer(t, t.TempDir())
 	a := startProcess(t, s, "a", adderSpec(partitions, false))
@@ -157,6 +158,7 @@ func TestTakeover(t *testing.T) {
 
 // TestPanic: a mistake in one stage would take the whole process down.
 func TestPanic(t *testing.T) {
+	t.Parallel()
 	s := startTestServer(t, t.TempDir())
 	p := startProcess(t, s, "a", adderSpec(1, true))
 	eventually(t, 10*time.Second, "it runs", func() bool { return running(p) == 1 })
@@ -172,6 +174,7 @@ func TestPanic(t *testing.T) {
 
 // TestTicks: nothing would ever be evaluated, or twice a second.
 func TestTicks(t *testing.T) {
+	t.Parallel()
 	s := startTestServer(t, t.TempDir())
 	a := startProcess(t, s, "a", adderSpec(1, false))
 	startProcess(t, s, "b", adderSpec(1, false))
@@ -223,6 +226,18 @@ func TestRetain(t *testing.T) {
 		t.Fatalf("LOG begins at %d, the snapshot stands at %d", first, cp.Snapshot.Position.Seq)
 	}
 	mustAppend(t, l, number(1))
+	for n := range uint64(4) {
+		name, err := l.PutSnapshot(t.Context(), "add", 0, n%2*1000, []byte("left over"))
+		if err != nil || name == "" {
+			t.Fatal(err)
+		}
+	}
+	if r, err := l.Retain(t.Context()); err != nil || r.Snapshots != 2 {
+		t.Errorf("of four snapshots that nothing refers to two are older than the newest: %+v, %v", r, err)
+	}
+	if _, err := l.GetSnapshot(t.Context(), cp.Snapshot); err != nil {
+		t.Errorf("the snapshot that the checkpoint refers to: %v", err)
+	}
 	run(t, l, 51)
 	eventually(t, 20*time.Second, "EVENTS has every sum, though LOG was purged meanwhile", func() bool {
 		i, err := l.info(t.Context(), streamEvents)

@@ -137,7 +137,11 @@ func trial(t *testing.T, s Suite, seed uint64) {
 	defer stop()
 	var wg sync.WaitGroup
 	for owner := range p.owners {
-		f := &flaky{Log: l, rng: rand.New(rand.NewPCG(seed, uint64(100+owner))), rate: p.rate}
+		at := l
+		if owner%2 == 1 && s.Second != nil {
+			at = s.Second(t, l)
+		}
+		f := &flaky{Log: at, rng: rand.New(rand.NewPCG(seed, uint64(100+owner))), rate: p.rate}
 		wg.Go(func() { own(run, t, f, len(p.wanted), stop) })
 	}
 	for _, m := range p.inputs {

@@ -22,12 +22,13 @@ import (
 
 // A Suite says how to make the log under test and how to do to it what no caller of bus.Log can.
 type Suite struct {
-	Fresh func(t *testing.T) bus.Log                         // an empty log, closed by t.Cleanup
-	Lose  func(t *testing.T, l bus.Log, seq uint64)          // makes one kept message disappear
-	Purge func(t *testing.T, l bus.Log, before uint64)       // drops all messages before the sequence
-	Full  func(t *testing.T, l bus.Log, full bool)           // makes the log refuse telemetry, or not
-	Rot   func(t *testing.T, l bus.Log, ref bus.SnapshotRef) // damages a kept snapshot
-	Seeds int                                                // of the property; default 6
+	Fresh  func(t *testing.T) bus.Log                         // an empty log, closed by t.Cleanup
+	Lose   func(t *testing.T, l bus.Log, seq uint64)          // makes one kept message disappear
+	Purge  func(t *testing.T, l bus.Log, before uint64)       // drops all messages before the sequence
+	Full   func(t *testing.T, l bus.Log, full bool)           // makes the log refuse telemetry, or not
+	Rot    func(t *testing.T, l bus.Log, ref bus.SnapshotRef) // damages a kept snapshot
+	Second func(t *testing.T, l bus.Log) bus.Log              // another process's way to the same log; nil: l itself
+	Seeds  int                                                // of the property; default 6
 }
 
 // patience bounds every wait of the suite; only a failure comes near it.
