@@ -18,7 +18,8 @@ func benchRound(s *sim, n int, v float64, announce bool) []bus.Record {
 				break
 			}
 			if announce {
-				ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: []string{"200", "500"}[i%20/19]}, {Name: "pod", Value: fmt.Sprint(i)}}.Sort()
+				ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: []string{"200", "500"}[i%20/19]}, {Name: "pod", Value: fmt.Sprint(i)},
+					{Name: "job", Value: "shop"}, {Name: "instance", Value: fmt.Sprint(i / 100)}}.Sort()
 				s.b.Announce(0, uint32(i), 0, "", ls.Append(nil))
 			}
 			s.b.Add(0, src, uint32(i), s.now, 0, v)

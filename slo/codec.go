@@ -41,8 +41,9 @@ func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 
 // A reader is the inverse of encoder. After the first fault everything it returns is zero.
 type reader struct {
-	b   []byte
-	bad bool
+	b       []byte
+	bad     bool
+	version byte // of a state
 }
 
 func (d *reader) uint() uint64 {

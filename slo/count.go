@@ -67,6 +67,11 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 		if before := se.t; se.flags == seriesHas && se.shadow == 0 && t > before && t-before <= maxAge && v >= se.last && v <= maxValue && start <= before {
 			d = v - se.last
 			se.last, se.t = v, t
+			if se.family > 0 {
+				if f := &s.families[se.family-1]; f.seen[0] != t || f.source != c {
+					f.touch(c, t)
+				}
+			}
 		} else if d = s.odd(n, id, c, t, start, v); d < 0 {
 			continue
 		}
@@ -86,9 +91,11 @@ func (s *Stage) odd(n uint32, id uint16, c *source, t, start bus.Time, v float64
 	switch {
 	case math.Float64bits(v) == staleBits:
 		s.tally.stale++
+		se.meet()
 		return -1
 	case !(v >= 0 && v <= maxValue) || se.flags&seriesGauge != 0:
 		s.bad(se, t)
+		se.meet()
 		return -1
 	case se.flags&seriesHas != 0 && t == se.t:
 		s.tally.duplicate++
@@ -103,7 +110,10 @@ func (s *Stage) odd(n uint32, id uint16, c *source, t, start bus.Time, v float64
 	}
 	before := se.t
 	se.last, se.t, se.group = v, t, id
-	se.flags |= seriesHas
+	se.flags = se.flags&^seriesMet | seriesHas
+	if se.family > 0 {
+		s.families[se.family-1].touch(c, t)
+	}
 	switch {
 	case !known:
 		return -1
@@ -136,12 +146,20 @@ func (s *Stage) increase(n uint32, c *source, t, start bus.Time, v float64) (d f
 }
 
 // first returns what the first sample of a series counts: its value, when its start timestamp shows that it began while its source
-// was observed and its SLOs were defined, and lately enough that it cannot have been known and forgotten; otherwise nothing.
+// was observed and its SLOs were defined, and lately enough that it cannot have been known and forgotten, or when, without a start
+// timestamp, its family shows that (see [Stage.born]); otherwise nothing.
 func (s *Stage) first(se *series, c *source, t, start bus.Time, v float64) float64 {
-	if se.flags&seriesDelta != 0 {
+	switch {
+	case se.flags&seriesDelta != 0:
 		return v
+	case start <= 0:
+		if s.born(se, c, t) {
+			s.tally.born++
+			return v
+		}
+		return 0
 	}
-	if start <= 0 || start <= c.since || start <= t-seriesExpiry {
+	if start <= c.since || start <= t-seriesExpiry {
 		return 0
 	}
 	for _, tg := range s.lists[se.list].targets {

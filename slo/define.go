@@ -49,7 +49,7 @@ func (s *Stage) redefine(data []byte) {
 	}
 	before := s.defined
 	for _, ref := range c.Deleted {
-		s.define(ref, nil)
+		s.define(ref, 0, nil)
 	}
 	for i := range c.Set {
 		d := &c.Set[i]
@@ -61,15 +61,15 @@ func (s *Stage) redefine(data []byte) {
 			s.denied(d.Ref, nil, DefinitionUnreadable, err.Error())
 			continue
 		}
-		s.define(d.Ref, os)
+		s.define(d.Ref, max(d.Revision, 1), os)
 	}
 	if s.defined != before {
 		s.index()
 	}
 }
 
-// define makes the objectives of this partition those that the definition of ref holds.
-func (s *Stage) define(ref mesh.Ref, os []Objective) {
+// define makes the objectives of this partition those that the definition of ref holds, as of a revision of the catalogue.
+func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 	os = slices.DeleteFunc(os, func(o Objective) bool {
 		return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) != s.Partition
 	})
@@ -88,22 +88,23 @@ func (s *Stage) define(ref mesh.Ref, os []Objective) {
 		case t != nil && t.ref != ref:
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("%s %s/%s has an SLO of this name already", t.ref.Kind, t.ref.Namespace, t.ref.Name))
 		case t != nil:
-			s.update(t, o)
+			s.update(t, o, revision)
 		case len(s.order) >= s.MaxObjectives:
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("the partition holds %d objectives already, which is its bound", s.MaxObjectives))
 		default:
-			s.create(ref, o)
+			s.create(ref, o, revision)
 		}
 	}
 }
 
 func keyOf(o *Objective) string { return o.GlobalNamespace + "\x00" + o.Service + "\x00" + o.Name }
 
-func (s *Stage) create(ref mesh.Ref, o *Objective) {
+func (s *Stage) create(ref mesh.Ref, o *Objective, revision uint64) {
 	t := &tracker{ref: ref, key: keyOf(o), o: *o, sli: string(mustJSON(o.SLI)), generation: 1}
 	s.enter(t)
 	t.configure()
 	t.begin(s.now, s.closed-1)
+	s.require(t, revision)
 	s.defined++
 	s.defineDetail(t, DefinitionNew, "")
 }
@@ -154,7 +155,7 @@ func (s *Stage) remove(t *tracker, os []Objective) {
 }
 
 // update changes an objective: another SLI begins anew, anything else keeps the counts.
-func (s *Stage) update(t *tracker, o *Objective) {
+func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 	t.dirty = true
 	if sli := string(mustJSON(o.SLI)); sli != t.sli {
 		for i := range t.alerts {
@@ -165,6 +166,7 @@ func (s *Stage) update(t *tracker, o *Objective) {
 		t.generation++
 		t.configure()
 		t.begin(s.now, s.closed-1)
+		s.require(t, revision)
 		s.defined++
 		s.defineDetail(t, DefinitionGeneration, "the SLI changed: counts begin anew")
 		return

@@ -8,13 +8,25 @@
 //
 // An SLI is two sums of increases of counters. Of each series the last value is kept, and no label: an increase is the difference
 // to it, or the whole value where the counter began anew (it fell, or its start timestamp lies after the last sample). Nothing is
-// ever extrapolated, so that whole events stay whole. A first sample counts nothing, unless its start timestamp shows that the series
-// began while its sender was observed. A sample at or before the last one of its series changes nothing. NaN, infinite, negative and
+// ever extrapolated, so that whole events stay whole. A first sample counts nothing, unless it is known that its
+// series began while it was watched (see First samples). A sample at or before the last one of its series changes nothing. NaN, infinite, negative and
 // gauge values are skipped and counted; a stale marker is no value, and the counter goes on after it. Of a pair of replicas one is
 // counted, the other one followed: after 30 s of silence it takes over where the first one stopped.
 //
 // An increase belongs to the second of its sample. One that took more than five minutes to come is no evidence about now: it counts
 // in the budget, and in burn windows at least twelve times as long as it is old.
+//
+// # First samples
+//
+// The first value of a series counts in full when its start timestamp shows that it began after its sender was first seen and its SLOs
+// were defined. Without a start timestamp it counts in full when another series of the same metric and target (same global namespace,
+// same values of the labels job and instance, same sender and replica) was seen within the five minutes before it, so that the series
+// would have come with that one if it had existed. That earlier sample must be newer than the SLO's definition, than all that ingest
+// still matched with an older catalogue, and than any gap, damaged frame, unknown ref or refused series; otherwise, and in the
+// first scrape after a sender connects, a first value counts nothing.
+//
+// What this cannot tell: series with timestamps of their own, in one scrape, look like several scrapes; a counter that its target hid
+// for four hours, or that a change of relabelling lets through beside others of the same metric, looks like a new one.
 //
 // # Time
 //

@@ -18,11 +18,8 @@ const (
 	seriesGauge
 	seriesHas  // a value is known
 	seriesDebt // its stage.handovers says how to count
+	seriesMet  // before its first value it has shown something that is none: nothing is known of when it began
 )
-
-// announceRefused is the flag of an announcement that gives no ref a meaning: ingest has refused a series with these labels, since a
-// bound was reached (ingest.SeriesRefused).
-const announceRefused = 1 << 8
 
 // A series is the state of one counter: 40 bytes, and its identity. No label is kept.
 type series struct {
@@ -32,6 +29,7 @@ type series struct {
 	matched uint32   // Stage.defined when it was matched
 	seen    uint32   // record time of the last announcement, minutes
 	shadow  uint32   // index into Stage.shadows plus one
+	family  uint32   // index into Stage.families plus one
 	group   uint16   // index into Stage.groups plus one
 	flags   uint8
 	used    bool
@@ -90,12 +88,13 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 	}
 	minute := uint32(s.now / bus.Minute)
 	i, known := s.byID[id]
-	if known && s.series[i].matched == s.defined && a.Flags&announceRefused == 0 {
+	if known && s.series[i].matched == s.defined && a.Flags&bus.SeriesRefused == 0 {
 		s.series[i].seen = minute
+		s.join(&s.series[i], a, labels)
 		w.set(s, a.Ref, i+refSeries)
 		return
 	}
-	if a.Flags&announceRefused != 0 {
+	if a.Flags&bus.SeriesRefused != 0 {
 		s.refused(a.GlobalNamespace, labels)
 		return
 	}
@@ -115,6 +114,7 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 	s.countSeries(se.list, 1)
 	se.matched, se.seen = s.defined, minute
 	se.flags = se.flags&^(seriesDelta|seriesGauge) | uint8(a.Flags)&(seriesDelta|seriesGauge)
+	s.join(se, a, labels)
 	w.set(s, a.Ref, i+refSeries)
 }
 
@@ -243,6 +243,7 @@ func (s *Stage) forget(i, ref uint32) {
 		s.shadows[se.shadow-1] = shadow{}
 		s.freeShadows = append(s.freeShadows, se.shadow-1)
 	}
+	s.leave(se)
 	delete(s.handovers, i)
 	delete(s.byID, s.ids[i])
 	*se = series{matched: ref}

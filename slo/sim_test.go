@@ -2,6 +2,7 @@ package slo
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"evenkeel.dev/bus"
@@ -19,6 +20,8 @@ type sim struct {
 	refs    map[string]uint32
 	drafts  []bus.Draft
 	records []bus.Record
+	// catalogue is the revision of frames.
+	catalogue uint64
 }
 
 const simStart = bus.Time(1_800_000_000_000)
@@ -28,7 +31,7 @@ func newSim(t testing.TB) *sim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sim{t: t, stage: s, now: simStart, refs: map[string]uint32{}}
+	return &sim{t: t, stage: s, now: simStart, refs: map[string]uint32{}, catalogue: 1}
 }
 
 func selectorOf(t testing.TB, ms ...string) bus.Selector {
@@ -68,12 +71,19 @@ func (s *sim) define(os ...Objective) {
 	s.defineAs(mesh.Ref{APIVersion: "openslo/v1", Kind: "SLO", Namespace: "default", Name: "a"}, os...)
 }
 
-func (s *sim) defineAs(ref mesh.Ref, os ...Objective) {
+func (s *sim) defineAs(ref mesh.Ref, os ...Objective) { s.set(ref, 1, os) }
+
+// revise defines as of a revision of the catalogue.
+func (s *sim) revise(revision uint64, os ...Objective) {
+	s.set(mesh.Ref{APIVersion: "openslo/v1", Kind: "SLO", Namespace: "default", Name: "a"}, revision, os)
+}
+
+func (s *sim) set(ref mesh.Ref, revision uint64, os []Objective) {
 	compiled, err := json.Marshal(os)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.change(mesh.Change{Accepted: true, Set: []mesh.Definition{{Ref: ref, Compiled: compiled}}})
+	s.change(mesh.Change{Accepted: true, Revision: revision, Set: []mesh.Definition{{Ref: ref, Revision: revision, Compiled: compiled}}})
 }
 
 func (s *sim) change(c mesh.Change) {
@@ -100,7 +110,7 @@ func (s *sim) tick() []bus.Draft { return s.step(bus.Record{Subject: bus.Subject
 
 // A point is one sample of a test.
 type point struct {
-	series string // value of the label code, a name may follow after "/"
+	series string // value of the label code, a name may follow after "/", and an instance after "@"
 	t      bus.Time
 	v      float64
 	start  bus.Time
@@ -121,13 +131,18 @@ func (s *sim) send(src bus.Source, ps ...point) {
 }
 
 func (s *sim) announce(series string, ref uint32, flags uint64) {
-	ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: series}}.Sort()
+	code, instance, ok := strings.Cut(series, "@")
+	ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: code}}
+	if ok {
+		ls = append(ls, bus.Label{Name: "job", Value: "shop"}, bus.Label{Name: "instance", Value: instance})
+	}
+	ls = ls.Sort()
 	s.b.Announce(0, ref, flags, "", ls.Append(nil))
 }
 
 func (s *sim) flush() []bus.Draft {
 	s.frames++
-	data := s.b.Seal(nil, 7, s.frames, 1)
+	data := s.b.Seal(nil, 7, s.frames, s.catalogue)
 	s.b.Reset()
 	f := bus.DecodeFrame(data)
 	if f.Err != nil {

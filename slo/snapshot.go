@@ -11,8 +11,9 @@ import (
 	"evenkeel.dev/mesh"
 )
 
-// snapshotVersion is the version of the state that Snapshot writes. Restore reads it and, once there is one, the version before.
-const snapshotVersion = 1
+// snapshotVersion is the version of the state that Snapshot writes. Restore reads it and the one before: version 1 has no families and
+// no revisions of the catalogue.
+const snapshotVersion = 2
 
 // Snapshot implements [bus.Stage]. Everything stands in an order of its own: SLOs by key, series by identity, writers and sources by
 // name; so equal states give equal bytes whatever way led to them.
@@ -23,7 +24,7 @@ func (s *Stage) Snapshot() ([]byte, error) {
 	e.uint(uint64(s.Partition))
 	e.uint(uint64(s.Partitions))
 	e.bool(s.started)
-	for _, v := range []int64{s.closed, s.pendingTo, int64(s.lastTick), int64(s.hold), s.lastSweep, s.lastFull} {
+	for _, v := range []int64{s.closed, s.pendingTo, int64(s.lastTick), int64(s.hold), s.lastSweep, s.lastFull, int64(s.unseen)} {
 		e.int(v)
 	}
 	e.uint(uint64(s.defined))
@@ -41,7 +42,8 @@ func (s *Stage) Snapshot() ([]byte, error) {
 	}
 	e.sources(s)
 	groups := e.groups(s)
-	places := e.series(s, rank, groups)
+	families := e.families(s)
+	places := e.series(s, rank, groups, families)
 	e.writers(s, places)
 	return e.b, nil
 }
@@ -58,15 +60,21 @@ func (s *Stage) Restore(state []byte) error {
 }
 
 func (s *Stage) restore(d *reader) error {
-	if magic, v := d.str(), d.byte(); magic != "EKO" || v != snapshotVersion {
-		return fmt.Errorf("state of version %d is not known here; %d is", v, snapshotVersion)
+	if magic, v := d.str(), d.byte(); magic != "EKO" || v < 1 || v > snapshotVersion {
+		return fmt.Errorf("state of version %d is not known here; 1 to %d are", v, snapshotVersion)
+	} else {
+		d.version = v
 	}
 	if p, n := d.uint(), d.uint(); !d.bad && (p != uint64(s.Partition) || n != uint64(s.Partitions)) {
 		return fmt.Errorf("the state is of partition %d of %d, this is %d of %d", p, n, s.Partition, s.Partitions)
 	}
 	s.started = d.bool()
 	s.closed, s.pendingTo, s.lastTick, s.hold = d.int(), d.int(), bus.Time(d.int()), bus.Time(d.int())
-	s.lastSweep, s.lastFull, s.defined = d.int(), d.int(), uint32(d.uint())
+	s.lastSweep, s.lastFull = d.int(), d.int()
+	if d.version > 1 {
+		s.unseen = bus.Time(d.int())
+	}
+	s.defined = uint32(d.uint())
 	if s.closed < 0 || s.closed > math.MaxInt64/2000 || s.pendingTo < 0 || s.pendingTo > s.closed+10*pendingBins {
 		d.fail()
 	}
@@ -84,6 +92,9 @@ func (s *Stage) restore(d *reader) error {
 	}
 	s.restoreSources(d)
 	s.restoreGroups(d)
+	if d.version > 1 {
+		s.restoreFamilies(d)
+	}
 	s.restoreSeries(d)
 	s.restoreWriters(d)
 	if err := d.end(); err != nil {
@@ -107,6 +118,8 @@ func (e *encoder) tracker(t *tracker) error {
 	for _, v := range []int64{int64(t.defined), int64(t.fed), t.data, t.interval, t.badAt, int64(t.limitAt), t.gapAfter} {
 		e.int(v)
 	}
+	e.uint(t.revision)
+	e.int(int64(t.unproven))
 	e.name(t.gapReason)
 	e.bool(t.broken)
 	e.name(t.state)
@@ -193,12 +206,17 @@ func (s *Stage) restoreTracker(d *reader) error {
 	t.begin(0, 1)
 	s.enter(t)
 	t.restore(d)
+	s.revision = max(s.revision, t.revision)
 	return nil
 }
 
 func (t *tracker) restore(d *reader) {
 	t.defined, t.fed, t.data, t.interval = bus.Time(d.int()), bus.Time(d.int()), d.int(), d.int()
 	t.badAt, t.limitAt, t.gapAfter = d.int(), bus.Time(d.int()), d.int()
+	t.revision, t.unproven = 1, t.defined // version 1 does not say; an ingest without a catalogue has revision 0
+	if d.version > 1 {
+		t.revision, t.unproven = d.uint(), bus.Time(d.int())
+	}
 	t.gapReason, t.broken, t.state, t.reason, t.sliBad, t.dirty = d.name(), d.bool(), d.name(), d.name(), d.bool(), d.bool()
 	t.minute = entry{good: d.float(), total: d.float(), lateGood: d.float(), lateTotal: d.float(), covered: d.int()}
 	for i := range t.alerts {

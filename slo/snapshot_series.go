@@ -72,18 +72,22 @@ func (s *Stage) restoreGroups(d *reader) {
 }
 
 // series writes the series by identity, with the target lists they share in the order of first use, and returns the place of each.
-func (e *encoder) series(s *Stage, rank, groups []uint64) []uint64 {
+func (e *encoder) series(s *Stage, rank, groups, families []uint64) []uint64 {
 	ids := s.sortedIDs()
 	places := make([]uint64, len(s.series))
 	e.uint(uint64(len(ids)))
-	lists := map[uint32]uint64{}
+	lists, byKey := map[uint32]uint64{}, map[string]uint64{} // lists that became equal when an SLO was removed are written as one
 	for n, i := range ids {
 		places[i] = uint64(n)
 		se := &s.series[i]
 		e.b = append(e.b, s.ids[i][:]...)
 		number, known := lists[se.list]
 		if !known {
-			number = uint64(len(lists))
+			key := listKey(s.lists[se.list].targets)
+			if number, known = byKey[key]; !known {
+				number = uint64(len(byKey))
+				byKey[key] = number
+			}
 			lists[se.list] = number
 		}
 		e.uint(number)
@@ -95,6 +99,7 @@ func (e *encoder) series(s *Stage, rank, groups []uint64) []uint64 {
 		e.uint(uint64(se.matched))
 		e.uint(uint64(se.seen))
 		e.uint(groups[se.group])
+		e.uint(families[se.family])
 		e.byte(se.flags)
 		e.bool(se.shadow > 0)
 		if se.shadow > 0 {
@@ -161,7 +166,18 @@ func (s *Stage) restoreSeries(d *reader) {
 			d.fail()
 			return
 		}
-		se.group, se.flags = uint16(group), d.byte()
+		family := uint64(0)
+		if d.version > 1 {
+			family = d.uint()
+		}
+		if family > uint64(len(s.families)) {
+			d.fail()
+			return
+		}
+		if family > 0 {
+			s.families[family-1].series++
+		}
+		se.group, se.family, se.flags = uint16(group), uint32(family), d.byte()
 		if d.bool() {
 			s.shadows = append(s.shadows, shadow{series: at + 1, ahead: int8(d.byte()), v: d.float(), t: bus.Time(d.int()), extra: d.float(), at: bus.Time(d.int())})
 			se.shadow = uint32(len(s.shadows))
@@ -201,6 +217,7 @@ func (e *encoder) writers(s *Stage, places []uint64) {
 		e.b = binary.LittleEndian.AppendUint64(e.b, w.id)
 		e.uint(w.number)
 		e.int(int64(w.seen))
+		e.uint(w.catalogue)
 		var pages []int
 		for p := range w.pages {
 			if w.pages[p] != nil {
@@ -235,6 +252,9 @@ func (s *Stage) restoreWriters(d *reader) {
 			return
 		}
 		w := &writer{id: binary.LittleEndian.Uint64(id), number: d.uint(), seen: bus.Time(d.int())}
+		if d.version > 1 {
+			w.catalogue = d.uint()
+		}
 		for pages := d.count(1 + pageRefs); pages > 0 && !d.bad; pages-- {
 			s.restorePage(d, w)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
 	second.Alerting.Tiers = []Tier{{Name: "page", Severity: "page", Pairs: []BurnPair{{Long: Duration(10 * bus.Minute), Short: Duration(bus.Minute), Factor: MustDecimal("2")}}}}
 	s.define(simObjective(t, "0.999", "30d"), second)
 	sources := []bus.Source{prom, {Sender: "p", Cluster: "eu", Replica: "a"}, {Sender: "p", Cluster: "eu", Replica: "b"}, {Sender: "otel"}}
-	codes := []string{"200", "500", "404"}
+	codes := []string{"200@a", "500@a", "404"}
 	values := map[string]float64{}
 	for i := range seconds {
 		s.now += bus.Second
@@ -37,9 +38,10 @@ func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
 			if rnd.IntN(5) > 0 || k == 1 && i > seconds/2 {
 				continue
 			}
-			for _, code := range codes {
+			for _, code := range append(codes, fmt.Sprint(500+i/40, "@a")) { // one is born now and then
 				if k == 0 || k == 3 {
-					code += "/" + src.Sender
+					code, _, _ = strings.Cut(code, "@")
+					code += "/" + src.Sender + "@b"
 				}
 				if strings.HasPrefix(code, "200") || i/300%2 == 1 { // troubles come and go every five minutes
 					values[code] += float64(rnd.IntN(50)) + 0.25*float64(rnd.IntN(2))
@@ -82,10 +84,12 @@ func trouble(s *sim, rnd *rand.Rand, second Objective) {
 	case 5:
 		third.SLI.Total = *third.SLI.Good
 		s.defineAs(ref, third)
+	case 9:
+		s.catalogue++
 	case 6:
 		s.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{ref}})
 	case 7, 8:
-		for code, n := range map[string]uint32{"200": 0} { // announced again
+		for code, n := range map[string]uint32{"200@a": 0} { // announced again
 			if r, ok := s.refs[code]; ok {
 				n = r
 			}
@@ -164,9 +168,15 @@ func TestCutAnywhereChangesNothing(t *testing.T) {
 	}
 }
 
-// A user who upgrades would lose all counts: a state of version 1, kept in a file, is read for good.
-func TestRestoreOfVersion1(t *testing.T) {
-	path := filepath.Join("testdata", "snapshot_v1.golden")
+// A user who upgrades would lose all counts: states of each version that is known, kept in files, are read for good.
+func TestRestoreOfEachVersion(t *testing.T) {
+	for v := 1; v <= snapshotVersion; v++ {
+		t.Run(fmt.Sprint(v), func(t *testing.T) { restoreVersion(t, fmt.Sprintf("snapshot_v%d", v)) })
+	}
+}
+
+func restoreVersion(t *testing.T, name string) {
+	path := filepath.Join("testdata", name+".golden")
 	if _, err := os.Stat(path); *update && err != nil { // an old version's file is never written anew
 		s := newTestStage(t)
 		playRecords(t, s, workload(t, 1, 300))
@@ -182,6 +192,13 @@ func TestRestoreOfVersion1(t *testing.T) {
 	if err := old.Restore(state); err != nil {
 		t.Fatal(err)
 	}
+	again := newTestStage(t)
+	if err := again.Restore(snapshotOf(t, old)); err != nil {
+		t.Fatalf("written in today's version it cannot be read: %v", err)
+	}
+	if !bytes.Equal(snapshotOf(t, old), snapshotOf(t, again)) {
+		t.Error("written in today's version it is another state")
+	}
 	var got []byte
 	for _, tr := range old.order {
 		b, err := json.MarshalIndent(tr.status(old.closed), "", "  ")
@@ -190,7 +207,7 @@ func TestRestoreOfVersion1(t *testing.T) {
 		}
 		got = append(append(got, b...), '\n')
 	}
-	golden(t, "snapshot_v1.json", got)
+	golden(t, name+".json", got)
 }
 
 // A state for another partition, cut or rotten, would make an SLO count from nonsense: it is refused and the stage stays empty.
@@ -218,6 +235,7 @@ func FuzzRestore(f *testing.F) {
 	playRecords(f, s, workload(f, 3, 120))
 	f.Add(snapshotOf(f, s))
 	f.Add([]byte("\x03EKO\x01"))
+	f.Add([]byte("\x03EKO\x02"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := newTestStage(t)
 		if s.Restore(b) != nil {

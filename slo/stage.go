@@ -78,6 +78,12 @@ type Stage struct {
 	lists     []targetList
 	listIndex map[string]uint32
 
+	families   []family
+	byFamily   map[bus.SeriesID]uint32
+	noFamilies []uint32 // free places
+	unseen     bus.Time // event time up to which samples may be missing
+	revision   uint64   // newest at which an SLI of the partition was defined
+
 	writers map[uint64]*writer
 	pages   int
 	sources map[sourceKey]*source
@@ -118,7 +124,7 @@ func NewStage(cfg Config) (*Stage, error) {
 
 func (s *Stage) reset() {
 	*s = Stage{
-		Config: s.Config, byKey: map[string]*tracker{}, byID: map[bus.SeriesID]uint32{}, lists: []targetList{{}}, listIndex: map[string]uint32{"": 0},
+		Config: s.Config, byKey: map[string]*tracker{}, byID: map[bus.SeriesID]uint32{}, byFamily: map[bus.SeriesID]uint32{}, lists: []targetList{{}}, listIndex: map[string]uint32{"": 0},
 		writers: map[uint64]*writer{}, sources: map[sourceKey]*source{}, groupIndex: map[sourceKey]uint16{}, handovers: map[uint32]handover{},
 	}
 	s.index()
@@ -137,6 +143,7 @@ func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
 		s.tick()
 	case r.Subject == bus.SubjectGap:
 		s.Stats.MessagesMissing.Add(r.Missing)
+		s.blind()
 		s.markAll(ReasonGap)
 	case r.Is(mesh.SubjectChange):
 		s.redefine(r.Data)
@@ -160,6 +167,7 @@ func (s *Stage) frame(r *bus.Record) {
 	if missing > 0 {
 		s.missed(w, missing)
 	}
+	s.outdated(w, f)
 	s.elect(sources)
 	as, err := s.reader.Reset(r.Section)
 	if err == nil {
@@ -174,6 +182,7 @@ func (s *Stage) frame(r *bus.Record) {
 	if s.unknown > 0 {
 		s.Stats.SamplesUnknown.Add(s.unknown)
 		s.unknown = 0
+		s.blind()
 		s.markWriter(w, ReasonUnknownSeries)
 	}
 	if to := secondOf(s.watermark()); to-s.closed > jump {
@@ -186,6 +195,7 @@ const jump = 20
 
 func (s *Stage) damaged() {
 	s.Stats.FramesDamaged.Add(1)
+	s.blind()
 	s.markAll(ReasonDamagedFrame)
 }
 

@@ -13,6 +13,7 @@ type Stats struct {
 	SamplesLate       atomic.Uint64 // runs of samples behind the watermark, which corrected their slice
 	SamplesUnknown    atomic.Uint64 // of series whose announcement is missing
 	Resets            atomic.Uint64 // of counters
+	SeriesBorn        atomic.Uint64 // first samples without a start timestamp that were counted in full
 	Lumps             atomic.Uint64 // increases over more than five minutes
 	SeriesOverLimit   atomic.Uint64 // announcements refused
 	FramesRepeated    atomic.Uint64 // frames that came a second time
@@ -28,7 +29,7 @@ type Stats struct {
 
 // A tally counts within one step, since the shared counters cost more than the counting.
 type tally struct {
-	samples, duplicate, disorder, bad, stale, ahead, late, resets, lumps uint64
+	samples, duplicate, disorder, bad, stale, ahead, late, resets, lumps, born uint64
 }
 
 func (t *tally) publish(s *Stats) {
@@ -46,5 +47,6 @@ func (t *tally) publish(s *Stats) {
 	add(&s.SamplesLate, t.late)
 	add(&s.Resets, t.resets)
 	add(&s.Lumps, t.lumps)
+	add(&s.SeriesBorn, t.born)
 	*t = tally{}
 }

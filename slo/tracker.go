@@ -51,7 +51,9 @@ type tracker struct {
 	gapAfter  int64 // a slice that begins after this second ends the gap
 	broken    bool  // the time since the last data is not covered, whatever comes
 
-	minute entry // of the ledger, being filled
+	revision uint64   // of the catalogue, when the SLI was defined
+	unproven bus.Time // event time up to which ingest may have matched arrivals without this SLI, see Stage.outdated
+	minute   entry    // of the ledger, being filled
 
 	state  string
 	reason string

@@ -87,7 +87,7 @@ func TestRefusedSeries(t *testing.T) {
 	s, v := newSim(t), 0.0
 	s.define(simObjective(t, "0.999", "30d"))
 	s.steady(30, &v)
-	s.announce("503", 0, announceRefused)
+	s.announce("503", 0, bus.SeriesRefused)
 	s.steady(5, &v)
 	if got := s.reason(); got != StateUnknown+" "+ReasonSeriesLimit {
 		t.Error(got)

@@ -30,7 +30,9 @@ type writer struct {
 	id     uint64
 	number uint64   // of its last frame
 	seen   bus.Time // record time of it
-	pages  []*[pageRefs]uint32
+	// catalogue is the newest revision with which it has matched arrivals.
+	catalogue uint64
+	pages     []*[pageRefs]uint32
 }
 
 func (w *writer) lookup(ref uint32) uint32 {
@@ -84,6 +86,7 @@ func (s *Stage) writer(f *bus.Frame) (w *writer, missing uint64) {
 // missed marks what missing frames may have held: the SLOs that the writer feeds, or all when it is not known what it feeds.
 func (s *Stage) missed(w *writer, missing uint64) {
 	s.Stats.FramesMissing.Add(missing)
+	s.blind()
 	if len(w.pages) == 0 {
 		s.markAll(ReasonGap)
 		return

@@ -31,6 +31,9 @@ const (
 	headPause = 200 * time.Millisecond
 )
 
+// commitTimeout bounds one write; the server drops a batch that stands still for 10 s.
+const commitTimeout = 10 * time.Second
+
 // head is an entry of HEADS: a checkpoint and its sequence in LOG.
 type head struct {
 	Version    int            `json:"v"`
@@ -107,6 +110,9 @@ func (l *Log) forget(stage string, partition int) {
 // write makes the commit durable and returns the sequence of its checkpoint. With drafts it is one atomic batch: the checkpoint,
 // the drafts, and a second copy of the checkpoint, by which Head sees that the first has rotted.
 func (l *Log) write(ctx context.Context, c bus.Commit, expected uint64) (uint64, error) {
+	// A commit that has begun is brought to its end: a batch that is cut off leaves its half with the server until that drops it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
 	key := partitionKey(c.Checkpoint.Stage, c.Checkpoint.Partition)
 	b, err := json.Marshal(c.Checkpoint)
 	if err != nil {
