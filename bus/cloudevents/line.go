@@ -145,10 +145,10 @@ type deadData struct {
 }
 
 func deadLine(d *deadData) string {
-	to := "no target"
-	if d.Target != "" {
-		to = "target " + d.Target
+	if d.Target == "" {
+		return fmt.Sprintf("%s alert %s was told to NOBODY (%s: %s); id %s", d.Tier, d.State, d.Reason, d.Message, d.ID)
 	}
+	to := "target " + d.Target
 	return fmt.Sprintf("%s alert %s was NOT told to %s (%s: %s) after %d attempts; id %s", d.Tier, d.State, to, d.Reason, d.Message, d.Attempts, d.ID)
 }
 
