@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -38,7 +39,9 @@ func randomName(n int) string {
 	return hex.EncodeToString(b)
 }
 
+// routeURL makes the URL of a route; an address may be written as NATS' own documentation does, with nats-route:// before it.
 func routeURL(address string, c ClusterConfig) (*url.URL, error) {
+	address = strings.TrimPrefix(address, "nats-route://")
 	if _, _, err := splitAddress(address); err != nil {
 		return nil, err
 	}
