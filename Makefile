@@ -32,14 +32,14 @@ test: ## everything, with real peers; the last line counts
 	$(GO) build -o bin/tally ./test/tally && { \
 	$(GO) test -json -shuffle=on $(RACE) $(PURE) 2>&1; \
 	$(GO) test -json -shuffle=on -timeout 20m $$($(GO) list ./... | grep -vxE "$$($(GO) list $(PURE) | paste -sd'|')") 2>&1; \
-	$(GO) test -json -tags peers -timeout 60m -p 1 -run Peers ./test/... 2>&1; \
+	$(GO) test -json -tags peers -timeout 60m -p 2 -parallel 4 -run Peers ./test/... 2>&1; \
 	} | ./bin/tally
 
 bench: ## samples per CPU-second beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5' shortens)
 	$(GO) test -tags bench -count 1 -timeout 120m -run TestBench -v ./test/bench -args $(BENCH)
 
 soak: ## 50 kills and many seeds
-	$(GO) test -tags peers -count 1 -timeout 300m -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
+	$(GO) test -tags peers -count 1 -timeout 300m -parallel 4 -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
 
 clean: ## what was built here; the cache of peers stays
 	rm -rf bin evenkeel

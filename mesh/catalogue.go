@@ -9,9 +9,9 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// CatalogueSpec says how the bus runs the catalogue: one partition, which reads proposals.
+// CatalogueSpec says how the bus runs the catalogue: one partition, which reads proposals, and ticks to say again what stands after a loss.
 func CatalogueSpec() bus.Spec {
-	return bus.Spec{Name: "catalogue", Partitions: 1, Reads: []string{SubjectProposal}, New: func(int) bus.Stage { return NewCatalogue(Bounds{}) }}
+	return bus.Spec{Name: "catalogue", Partitions: 1, Reads: []string{SubjectProposal, bus.SubjectRepair, bus.SubjectTick}, New: func(int) bus.Stage { return NewCatalogue(Bounds{}) }}
 }
 
 // Bounds are the limits of a [Catalogue]; a zero field takes its default. All members of an installation must have the same.
@@ -62,14 +62,15 @@ type Catalogue struct {
 	answers  map[string]Change // by proposal id
 	order    []string          // ids of answers, oldest first
 	sorted   []Ref             // refs in order; nil when it must be made again
+	due      bool              // messages went missing, or a repair was made: say again what stands
 
 	stats Stats
 }
 
 // Stats counts what the catalogue did since the process started.
 type Stats struct {
-	Accepted, Unchanged, Refused, Repeated, Gaps uint64
-	Definitions, Bytes                           int
+	Accepted, Unchanged, Refused, Repeated, Gaps, Restated uint64
+	Definitions, Bytes                                     int
 }
 
 // deletions are what a directory deleted since a moment, and what it owned then.
@@ -94,7 +95,7 @@ func (c *Catalogue) clear() {
 	c.revision, c.bytes = 0, 0
 	c.byRef, c.users, c.claims = map[Ref]*Definition{}, map[Ref]map[Ref]bool{}, map[string]Ref{}
 	c.owned, c.deleting = map[string]int{}, map[string]deletions{}
-	c.answers, c.order, c.sorted = map[string]Change{}, nil, nil
+	c.answers, c.order, c.sorted, c.due = map[string]Change{}, nil, nil, false
 }
 
 // Get returns a definition.
@@ -137,13 +138,23 @@ func (c *Catalogue) refs() []Ref {
 	return c.sorted
 }
 
-// Step answers a proposal. It never returns an error for what a proposal holds.
+// Step answers a proposal, and says again what stands after a loss. It never returns an error for what a proposal holds.
 func (c *Catalogue) Step(r *bus.Record) ([]bus.Draft, error) {
-	if r.Subject == bus.SubjectGap {
+	switch r.Subject {
+	case bus.SubjectGap:
 		c.stats.Gaps++ // a proposal that is lost has no answer; whoever made it asks again
+		c.due = true
 		return nil, nil
-	}
-	if r.Subject != SubjectProposal {
+	case bus.SubjectRepair:
+		c.due = true
+		return nil, nil
+	case bus.SubjectTick:
+		if c.due {
+			return c.restate()
+		}
+		return nil, nil
+	case SubjectProposal:
+	default:
 		return nil, nil
 	}
 	p, err := decodeProposal(r.Data, c.bounds)

@@ -79,6 +79,7 @@ type Change struct {
 // Reasons of a [Change].
 const (
 	ReasonAccepted         = "Accepted"
+	ReasonRestated         = "Restated"         // no answer: messages were lost, and this is what stands; without Source and Spec
 	ReasonUnchanged        = "Unchanged"        // accepted; everything stands as it was wished
 	ReasonConflict         = "Conflict"         // a definition has another revision than was expected, or a claim is taken: read again
 	ReasonOwnedByOther     = "OwnedByOther"     // another source manages the definition

@@ -15,11 +15,12 @@ type catalogueState struct {
 	Definitions []Definition         `json:"definitions"` // by ref
 	Deleting    map[string]deletions `json:"deleting"`    // encoding/json sorts the keys
 	Answers     []Change             `json:"answers"`     // oldest first
+	Due         bool                 `json:"due,omitempty"`
 }
 
 // Snapshot returns the catalogue as JSON.
 func (c *Catalogue) Snapshot() ([]byte, error) {
-	s := catalogueState{Version: stateVersion, Revision: c.revision, Definitions: c.List(), Deleting: c.deleting, Answers: []Change{}}
+	s := catalogueState{Version: stateVersion, Revision: c.revision, Definitions: c.List(), Deleting: c.deleting, Answers: []Change{}, Due: c.due}
 	for _, id := range c.order {
 		s.Answers = append(s.Answers, c.answers[id])
 	}
@@ -40,7 +41,7 @@ func (c *Catalogue) Restore(state []byte) error {
 		return fmt.Errorf("restore the catalogue: the snapshot has version %d; this program reads version %d", s.Version, stateVersion)
 	}
 	c.clear()
-	c.revision = s.Revision
+	c.revision, c.due = s.Revision, s.Due
 	for i := range s.Definitions {
 		c.put(&s.Definitions[i])
 	}

@@ -156,6 +156,9 @@ func (s *Stage) remove(t *tracker, os []Objective) {
 
 // update changes an objective: another SLI begins anew, anything else keeps the counts.
 func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
+	if bytes.Equal(mustJSON(o), mustJSON(t.o)) {
+		return // said again, after a loss or because another objective of the file changed
+	}
 	t.dirty = true
 	if sli := string(mustJSON(o.SLI)); sli != t.sli {
 		for i := range t.alerts {

@@ -163,7 +163,7 @@ func (l *Log) notedDamage(ctx context.Context, stage string, partition int, numb
 }
 
 // SubjectRepair carries a record of each mend.
-const SubjectRepair = bus.SubjectResult + "repair"
+const SubjectRepair = bus.SubjectRepair
 
 // A Mended record says in LOG what was mended.
 type Mended struct {

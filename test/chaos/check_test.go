@@ -67,6 +67,23 @@ func fresh(e *peer.Evenkeel, atLeast map[string]count) error {
 	return nil
 }
 
+// runsAll returns nil when the process itself runs every partition of every stage and is at the end of the log with each.
+func runsAll(e *peer.Evenkeel) error {
+	got, err := e.Metrics()
+	if err != nil {
+		return err
+	}
+	for stage, n := range map[string]int{"catalogue": 1, "notify": 1, "slo": 16} {
+		for p := range n {
+			labels := fmt.Sprintf("{stage=%q,partition=\"%d\"}", stage, p)
+			if got["evenkeel_partition_running"+labels] != 1 || got["evenkeel_partition_lag_seconds"+labels] > 2 {
+				return fmt.Errorf("it does not run partition %d of stage %s, or is %v s behind with it", p, stage, got["evenkeel_partition_lag_seconds"+labels])
+			}
+		}
+	}
+	return nil
+}
+
 // An alert is one change of an alert as EVENTS keeps it.
 type alert struct {
 	ID      string `json:"id"`

@@ -46,6 +46,7 @@ func sender(tb testing.TB, e *peer.Evenkeel) *load.Sender {
 // The one process of a small installation dies under load, again and again: a request would be lost or counted twice, or a pager
 // would ring twice or not at all.
 func TestPeersKillAlone(t *testing.T) {
+	t.Parallel()
 	everySeed(t, func(t *testing.T, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		names := services(6)
@@ -103,21 +104,25 @@ func startTrio(t *testing.T, names []string) *trio {
 	return tr
 }
 
-// survives demands that a process which lives shows, within the time of a take-over, what was sent after the other one had gone.
+// survives demands that a process which lives runs everything within the time of a take-over, and then knows what was sent after
+// the other one had gone. (Statuses are told every ten seconds, so that they are no measure of a take-over.)
 func survives(t *testing.T, e *peer.Evenkeel, d *drive) {
 	t.Helper()
 	began := time.Now()
 	wait(t, 300*time.Millisecond)
 	after := d.counts()
-	if err := peer.Poll(t.Context(), takeOver-time.Since(began), func() error { return fresh(e, after) }); err != nil {
+	if err := peer.Poll(t.Context(), takeOver-time.Since(began), func() error { return runsAll(e) }); err != nil {
 		t.Errorf("%s had not taken over within %v: %v", e.Name, takeOver, err)
+	} else {
+		t.Logf("%s had taken over after %v", e.Name, time.Since(began).Round(10*time.Millisecond))
 	}
-	t.Logf("%s had taken over after %v", e.Name, time.Since(began).Round(10*time.Millisecond))
+	peer.Until(t, 30*time.Second, e.Name+" knows what was sent after the other one had gone", func() error { return fresh(e, after) })
 }
 
 // Of two processes one dies under load and the other takes over: for longer than ten seconds nobody would watch its services, or
 // what it had half done would be done twice.
 func TestPeersKillTakeOver(t *testing.T) {
+	t.Parallel()
 	everySeed(t, func(t *testing.T, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		names := services(6)
@@ -129,7 +134,7 @@ func TestPeersKillTakeOver(t *testing.T) {
 				d.fail(names[k])
 				wait(t, time.Duration(random.IntN(1500))*time.Millisecond)
 			}
-			if random.IntN(4) == 0 {
+			if k%4 == 1 {
 				tr.bus.Kill()
 				tr.bus.Restart()
 				tr.bus.WaitReady(time.Minute)
@@ -154,6 +159,7 @@ func TestPeersKillTakeOver(t *testing.T) {
 // An owner that hangs and wakes up again (a paused machine) believes it still owns its partitions: its late writes would undo or
 // repeat what its successor has done.
 func TestPeersZombie(t *testing.T) {
+	t.Parallel()
 	everySeed(t, func(t *testing.T, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 4))
 		names := services(6)

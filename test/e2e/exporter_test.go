@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -55,8 +56,7 @@ func (e *exporter) counts() (good, bad, scrapes int) {
 }
 
 // traffic serves requests for a while, 20 times a second.
-func (e *exporter) traffic(tb testing.TB, d time.Duration, good, bad int) {
-	tb.Helper()
+func (e *exporter) traffic(ctx context.Context, d time.Duration, good, bad int) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	end := time.After(d)
@@ -64,7 +64,7 @@ func (e *exporter) traffic(tb testing.TB, d time.Duration, good, bad int) {
 		select {
 		case <-end:
 			return
-		case <-tb.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			e.serve(good, bad)

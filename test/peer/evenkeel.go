@@ -69,17 +69,19 @@ func StartEvenkeel(tb testing.TB, c EvenkeelConfig) *Evenkeel {
 	return e
 }
 
-// WaitReady waits until /readyz answers 200.
+// WaitReady waits until /readyz answers 200. It does not wait for a process that has ended.
 func (e *Evenkeel) WaitReady(timeout time.Duration) {
 	e.tb.Helper()
-	Until(e.tb, timeout, e.Name+" is ready", e.Ready)
+	Until(e.tb, timeout, e.Name+" is ready", func() error {
+		if !e.Running() {
+			e.tb.Fatalf("%s has ended: %v", e.Name, e.ended())
+		}
+		return e.Ready()
+	})
 }
 
 // Ready returns nil when /readyz answers 200, else what it says.
 func (e *Evenkeel) Ready() error {
-	if !e.Running() {
-		return fmt.Errorf("%s has ended: %v", e.Name, e.ended())
-	}
 	_, err := e.get("/readyz", "")
 	return err
 }
@@ -190,10 +192,10 @@ func (e *Evenkeel) Run(args ...string) (stdout, stderr string, code int) {
 	return RunCommand(e.tb, e.Path, append(args, "--server", e.HTTP, "--token", e.Token("admin"))...)
 }
 
-// RunCommand runs a command of the binary (see [Binary]) for at most a minute.
+// RunCommand runs a command of the binary (see [Binary]) for at most five minutes.
 func RunCommand(tb testing.TB, binary string, args ...string) (stdout, stderr string, code int) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, binary, args...)

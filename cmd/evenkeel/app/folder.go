@@ -28,7 +28,9 @@ type folder struct {
 
 	applied   string // digest of what was applied last, or was refused for good
 	noted     string // digest of what was last complained about
-	looked    string // names, sizes and times of the last look
+	looked    string // names, sizes and times of the last look that was acted upon
+	settling  string // those of the look before, where they differ from looked: a file may be half written
+	begun     bool
 	lookAgain time.Time
 
 	problems atomic.Int64 // mistakes now
@@ -37,7 +39,7 @@ type folder struct {
 }
 
 const (
-	folderEvery = 2 * time.Second
+	folderEvery = time.Second
 	folderFull  = time.Minute // also without a change of times, since a file may be written twice within their resolution
 	folderFiles = 10_000      // more is no folder of definitions but a mistake
 )
@@ -66,7 +68,8 @@ func ownerOf(path string) (string, error) {
 	return "dir:" + filepath.Base(abs), nil
 }
 
-// run looks at the folder every two seconds until ctx ends.
+// run looks at the folder every second until ctx ends. A change is acted upon when it has stood still for one look, so that a file that
+// is being written is not taken for one that was emptied.
 func (f *folder) run(ctx context.Context) error {
 	t := time.NewTicker(folderEvery)
 	defer t.Stop()
@@ -92,6 +95,11 @@ func (f *folder) look(ctx context.Context) error {
 	if seen == f.looked && time.Now().Before(f.lookAgain) {
 		return nil
 	}
+	if f.begun && seen != f.looked && seen != f.settling {
+		f.settling = seen // it is acted upon when it stands still until the next look
+		return nil
+	}
+	f.begun, f.settling = true, ""
 	files, digest, err := readAll(paths)
 	if err != nil {
 		return f.once("read:"+err.Error(), err)
