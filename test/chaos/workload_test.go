@@ -224,7 +224,7 @@ type drive struct {
 // start begins the workload: it returns when the first samples are taken.
 func start(tb testing.TB, w *workload) *drive {
 	tb.Helper()
-	finish, end := context.WithTimeout(context.Background(), 10*time.Minute)
+	finish, end := context.WithTimeout(context.Background(), 10*time.Minute+time.Duration(*kills)*30*time.Second)
 	tb.Cleanup(end)
 	first, cancel := context.WithTimeout(finish, time.Minute)
 	defer cancel()
