@@ -19,6 +19,11 @@ type RunConfig struct {
 	// OnProgress, if set, is called at the end of what is there to read, and at the least with every commit.
 	OnProgress func(Progress)
 
+	// Last, if set, is asked when ctx has ended. A context that it returns is for the end in order of a whole process: Run commits what
+	// is pending and keeps a snapshot, so that the next process, which may be of another version, need not run old input again.
+	// It returns nil where a successor is waiting.
+	Last func() context.Context
+
 	SnapshotEvery Time // of record time; default 5 minutes
 	SnapshotBytes int  // of input read since the last; default 128 MiB, about 3 s of running again
 	CommitEvery   Time // of record time, while there is always more to read; default 200 ms
@@ -45,9 +50,27 @@ func Run(ctx context.Context, c RunConfig) error {
 	}
 	for {
 		if err := r.turn(ctx); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				err = errors.Join(err, r.last())
+			}
 			return fmt.Errorf("run %s/%d: %w", c.Spec.Name, c.Partition, r.name(err))
 		}
 	}
+}
+
+// last leaves nothing to be run again.
+func (r *runner) last() error {
+	if r.Last == nil {
+		return nil
+	}
+	ctx := r.Last()
+	if ctx == nil {
+		return nil
+	}
+	if err := r.commit(ctx); err != nil || r.cp.Snapshot.Position == r.cp.Position {
+		return err
+	}
+	return r.snapshot(ctx)
 }
 
 // Follow keeps a copy of a stage's state without owning it: it starts from the newest snapshot that a checkpoint refers to, steps

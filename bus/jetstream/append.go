@@ -42,6 +42,8 @@ type usage struct {
 	at                      atomic.Int64 // unix milliseconds of the last reading
 	remoteFull              atomic.Int64 // unix milliseconds at which a server last said that its disk is at the reserve
 	down                    atomic.Bool  // the last reading failed
+	eventsLag               atomic.Int64 // messages of LOG that EVENTS knows of and has not taken
+	eventsHeard             atomic.Int64 // unix milliseconds at which EVENTS last heard from LOG; 0 where it never did
 }
 
 func (u *usage) refresh(ctx context.Context, l *Log) error {
@@ -60,10 +62,29 @@ func (u *usage) refresh(ctx context.Context, l *Log) error {
 	return nil
 }
 
+// refreshEvents reads how far EVENTS has come. After the death of LOG's leader the server may need half a minute to notice that its
+// source is silent: public events are late by so much, and whoever watches the engine should see it.
+func (u *usage) refreshEvents(ctx context.Context, l *Log) error {
+	info, err := l.info(ctx, streamEvents)
+	if err != nil {
+		return err
+	}
+	for _, s := range info.Sources {
+		u.eventsLag.Store(int64(s.Lag))
+		if s.Active >= 0 { // below 0: not yet
+			u.eventsHeard.Store(time.Now().Add(-s.Active).UnixMilli())
+		}
+	}
+	return nil
+}
+
 func (u *usage) watch(ctx context.Context, l *Log) {
 	for wait(ctx, time.Second) == nil {
 		if err := u.refresh(ctx, l); err != nil && ctx.Err() == nil {
 			l.config.Logger.Warn("the log's size cannot be read", "err", err)
+		}
+		if err := u.refreshEvents(ctx, l); err != nil && ctx.Err() == nil {
+			l.config.Logger.Warn("how far EVENTS has come cannot be read", "err", err)
 		}
 	}
 }

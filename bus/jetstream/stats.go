@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"sync/atomic"
+	"time"
 )
 
 // counters are what this process has met since its start.
@@ -18,6 +19,8 @@ type Stats struct {
 	CacheBytes            int64  // of recent messages
 	CacheMessages         int
 	Connected             bool
+	EventsLag             int           // messages that EVENTS knows of and has not taken from LOG
+	EventsSilent          time.Duration // since EVENTS last heard from LOG, which says something every second
 	Generation            uint64
 
 	Appended        uint64 // messages that this process appended and had acknowledged
@@ -44,6 +47,10 @@ func (l *Log) Stats() Stats {
 		Appended: c.appended.Load(), Refused: c.refused.Load(), Commits: c.commits.Load(), Fenced: c.fenced.Load(), Gaps: c.gaps.Load(),
 		MissingMessages: c.missing.Load(), DamagedMessages: c.damaged.Load(), Consumers: c.rebuilt.Load(), Ticks: c.ticks.Load(),
 		LostMessages: c.lost.Load(), Purged: c.purged.Load(), StrangeBeats: c.strangeBeats.Load(), Panics: c.panics.Load(),
+	}
+	s.EventsLag = int(u.eventsLag.Load())
+	if heard := u.eventsHeard.Load(); heard > 0 {
+		s.EventsSilent = time.Since(time.UnixMilli(heard))
 	}
 	if v := l.config.Server; v != nil {
 		s.DiskFree, s.DiskReserve = v.Disk()

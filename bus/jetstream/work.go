@@ -60,7 +60,8 @@ const (
 	pauseMax    = 10 * time.Second // also how often a damaged partition looks again
 	steadyAfter = time.Minute      // a run of this length forgets earlier failures
 	besideAgain = time.Second
-	stackMax    = 4096 // bytes of a panic's stack in the log
+	lastTimeout = 5 * time.Second // for the commit and the snapshot of a partition when the process ends in order
+	stackMax    = 4096            // bytes of a panic's stack in the log
 )
 
 // A Worker keeps the partitions running that this process should run.
@@ -211,14 +212,23 @@ func (p *part) own(ctx context.Context) error {
 		}
 	})
 	p.state(StateRecovering, nil)
-	err := p.run(run, &wg)
+	end := func() {}
+	defer func() { end() }()
+	err := p.run(run, &wg, func() context.Context {
+		if ctx.Err() == nil {
+			return nil // another member has the partition now
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTimeout)
+		end = cancel
+		return last
+	})
 	cancel()
 	wg.Wait()
 	return err
 }
 
 // run is bus.Run with this process's hooks; a panic in the stage is an error of this partition alone.
-func (p *part) run(ctx context.Context, wg *sync.WaitGroup) (err error) {
+func (p *part) run(ctx context.Context, wg *sync.WaitGroup, last func() context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			stack := debug.Stack()
@@ -229,7 +239,7 @@ func (p *part) run(ctx context.Context, wg *sync.WaitGroup) (err error) {
 	}()
 	recovered := false
 	return bus.Run(ctx, bus.RunConfig{
-		Log: p.w.config.Log, Spec: p.work.Spec, Partition: p.n,
+		Log: p.w.config.Log, Spec: p.work.Spec, Partition: p.n, Last: last,
 		OnCommit: func(cp bus.Checkpoint, ms []bus.Message) {
 			if !recovered {
 				recovered = true

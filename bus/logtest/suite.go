@@ -38,7 +38,7 @@ const patience = 30 * time.Second
 func Run(t *testing.T, s Suite) {
 	for name, f := range map[string]func(*testing.T, Suite){
 		"order": order, "wait": waits, "concurrent": concurrent, "commit": commits, "fence": fences, "gap": gaps, "purge": purges,
-		"full": fulls, "snapshot": snapshots, "damage": damages, "follow": follows, "exactly once": exactlyOnce,
+		"full": fulls, "snapshot": snapshots, "damage": damages, "follow": follows, "end": ends, "exactly once": exactlyOnce,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, s) })
 	}
@@ -353,5 +353,47 @@ func damages(t *testing.T, s Suite) {
 	ref.Name = "probe.2.99"
 	if _, err := l.GetSnapshot(ctx, ref); !errors.As(err, &d) || d.Reason != bus.DamageSnapshotMissing {
 		t.Fatalf("no snapshot: got %v", err)
+	}
+}
+
+// changed is the machine of another version: it makes other outputs of the same input.
+type changed struct{ machine }
+
+func (c *changed) Step(r *bus.Record) ([]bus.Draft, error) {
+	ds, err := c.machine.Step(r)
+	for i := range ds {
+		ds[i].Data = append(ds[i].Data, " changed"...)
+	}
+	return ds, err
+}
+
+// ends: an upgrade after an orderly stop would take its own new outputs for damage.
+func ends(t *testing.T, s Suite) {
+	l := s.Fresh(t)
+	old := spec()
+	other := spec()
+	other.New = func(int) bus.Stage { return &changed{} }
+	for n, sp := range []bus.Spec{old, other, old} {
+		mustAppend(t, l, input(3, uint64(n)))
+		ctx, stop := context.WithCancel(ctxOf(t))
+		err := bus.Run(ctx, bus.RunConfig{
+			Log: l, Spec: sp,
+			OnCommit: func(cp bus.Checkpoint, _ []bus.Message) {
+				if cp.Outputs == uint64(3*(n+1)) {
+					stop()
+				}
+			},
+			Last: func() context.Context { return ctxOf(t) },
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("run %d: %v", n, err)
+		}
+		head, err := l.Head(ctxOf(t), stageName, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head.Outputs != uint64(3*(n+1)) || head.Snapshot.Position != head.Position {
+			t.Fatalf("run %d ended at %+v with %d outputs, its snapshot stands at %+v", n, head.Position, head.Outputs, head.Snapshot.Position)
+		}
 	}
 }

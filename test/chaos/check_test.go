@@ -114,9 +114,27 @@ func alerts(tb testing.TB, e *peer.Evenkeel) []alert {
 	return all
 }
 
+// eventsLate is how late public events may be after the death of LOG's leader: the server looks every 10 s whether a source has been
+// silent for 10 s, and asks it again.
+const eventsLate = 45 * time.Second
+
+// published returns nil when EVENTS has taken all that LOG has for it.
+func published(e *peer.Evenkeel) error {
+	got, err := e.Metrics()
+	if err != nil {
+		return err
+	}
+	lag, silent := got["evenkeel_log_events_lag"], got["evenkeel_log_events_silent_seconds"]
+	if lag > 0 || silent > 4 {
+		return fmt.Errorf("EVENTS is %v messages behind and has heard nothing for %v s", lag, silent)
+	}
+	return nil
+}
+
 // once demands that each service in burning fired each tier once, and nobody else anything.
 func once(tb testing.TB, e *peer.Evenkeel, burning []string) {
 	tb.Helper()
+	peer.Until(tb, eventsLate, "EVENTS has all events", func() error { return published(e) })
 	fired := map[string]int{}
 	for _, a := range alerts(tb, e) {
 		if a.Tier == "watchdog" || a.State == "pending" || a.State == "inactive" {

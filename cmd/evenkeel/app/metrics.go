@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -46,18 +47,22 @@ func rises(field string) bool {
 }
 
 // publish writes each counter and size of a Stats struct: evenkeel_ingest and FrameBytes give evenkeel_ingest_frame_bytes_total.
-// Fields of type int and bool are sizes and states.
+// Fields of type int and bool are sizes and states, those of type time.Duration gauges in seconds.
 func publish(w io.Writer, prefix string, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if !f.IsExported() {
 			continue
 		}
+		name := prefix + "_" + strings.TrimPrefix(snake(f.Name), prefix[strings.LastIndexByte(prefix, '_')+1:]+"_")
+		if d, ok := v.Field(i).Interface().(time.Duration); ok {
+			metrics.WriteGaugeFloat64(w, name+"_seconds", d.Seconds())
+			continue
+		}
 		n, wide, ok := number(v.Field(i))
 		if !ok {
 			continue
 		}
-		name := prefix + "_" + strings.TrimPrefix(snake(f.Name), prefix[strings.LastIndexByte(prefix, '_')+1:]+"_")
 		if wide && rises(f.Name) {
 			metrics.WriteCounterUint64(w, name+"_total", uint64(n))
 		} else {
