@@ -66,7 +66,9 @@ type Objective struct {
 	DisplayName     string   `json:"displayName,omitempty"`
 	Target          Decimal  `json:"target"` // share of good events, above 0 and below 1, for example "0.999"
 	Window          Window   `json:"window"`
-	Method          string   `json:"method"` // "Occurrences"
+	Method          string   `json:"method"`             // one of the Method constants
+	Slice           *Slice   `json:"slice,omitempty"`    // of the methods Timeslices and RatioTimeslices
+	OnNoData        string   `json:"onNoData,omitempty"` // one of the NoData constants; "" is NoDataHold
 	SLI             SLI      `json:"sli"`
 	Alerting        Alerting `json:"alerting"`
 	Definition      mesh.Ref `json:"definition"`
@@ -74,8 +76,37 @@ type Objective struct {
 
 // A Window is the time over which the budget counts.
 type Window struct {
-	Type     string   `json:"type"`     // "rolling"
-	Duration Duration `json:"duration"` // for example "30d"
+	Type     string    `json:"type"`     // one of the Window constants
+	Duration Duration  `json:"duration"` // for example "30d"; of a calendar window its usual length (a month 30d, a quarter 91d, a year 365d)
+	Calendar *Calendar `json:"calendar,omitempty"`
+}
+
+// A Calendar says where the windows of type WindowCalendar begin: at Start, and at every Count units of civil time before and after
+// it. A day of a month that is too short for it begins at that month's last.
+type Calendar struct {
+	Unit  string `json:"unit"`  // one of the Unit constants
+	Count int    `json:"count"` // from 1; every third month is Month and 3
+	Start string `json:"start"` // civil time of a window's beginning, "2026-01-31 00:00:00"
+	Zone  Zone   `json:"zone"`
+}
+
+// A Zone is a time zone with its rules written out, so that a stage, which may ask nobody, answers the same whatever the machine
+// knows of time zones.
+type Zone struct {
+	Name    string   `json:"name"`    // as in IANA's data, "Europe/Berlin"
+	Offsets []Offset `json:"offsets"` // ascending; the first holds for all time before it, the last for all time after
+}
+
+// An Offset is what a zone's clocks are ahead of UTC from a moment on.
+type Offset struct {
+	From int64 `json:"from"` // Unix seconds
+	East int64 `json:"east"` // seconds
+}
+
+// A Slice is the unit of the methods that count time and not events.
+type Slice struct {
+	Length Duration `json:"length"` // whole seconds, from 10 s to 1 h
+	Target Decimal  `json:"target"` // Timeslices: a slice is good when its share of good events is at least this
 }
 
 // An SLI is two additive expressions over counters: of Good and Bad exactly one is set.

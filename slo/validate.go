@@ -7,11 +7,35 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// MethodOccurrences is the budgeting method that counts events: the SLI is good / total.
-const MethodOccurrences = "Occurrences"
+// Budgeting methods.
+const (
+	MethodOccurrences     = "Occurrences"     // counts events: the SLI is good / total
+	MethodTimeslices      = "Timeslices"      // counts slices of time that are good
+	MethodRatioTimeslices = "RatioTimeslices" // the mean over slices of their shares of good events
+)
 
-// WindowRolling is the type of a window that moves with time.
-const WindowRolling = "rolling"
+// Types of a window.
+const (
+	WindowRolling  = "rolling"  // it moves with time
+	WindowCalendar = "calendar" // it begins anew with each day, week, month, quarter or year
+)
+
+// Units of a [Calendar].
+const (
+	UnitDay     = "Day"
+	UnitWeek    = "Week"
+	UnitMonth   = "Month"
+	UnitQuarter = "Quarter"
+	UnitYear    = "Year"
+)
+
+// What a slice of time without data counts as. With Occurrences only NoDataHold and NoDataExclude have a meaning.
+const (
+	NoDataHold    = "Hold"    // as the slice before it; alerts hold their state
+	NoDataGood    = "Good"    // as a good one
+	NoDataBad     = "Bad"     // as a bad one
+	NoDataExclude = "Exclude" // as if it were no part of the window
+)
 
 // MaxTerms bounds the terms of one expression.
 const MaxTerms = 64
