@@ -183,7 +183,7 @@ func ptr[T any](v T) *T { return &v }
 func item(gns, service, name, state string) slo.Item {
 	sli, _ := slo.ParseDecimal("0.9985")
 	return slo.Item{Status: slo.Status{
-		GlobalNamespace: gns, Service: service, Name: name, Objective: slo.MustDecimal("0.999"), Window: slo.Window{Type: "rolling", Duration: slo.Duration(30 * bus.Day)},
+		GlobalNamespace: gns, Service: service, Name: name, Objective: slo.MustDecimal("0.999"), Window: slo.Window{Type: "rolling", Duration: slo.Duration(30 * bus.Day)}, Method: slo.MethodOccurrences,
 		State: state, Reason: "MissesObjective", SLIBad: true, SLI: &sli, Events: slo.Events{Good: 99850, Total: 100000},
 		Budget:    slo.Budget{Total: 100, Consumed: 150, Remaining: -50, RemainingRatio: ptr(-0.5)},
 		BurnRates: []slo.BurnRate{{Window: slo.Duration(5 * bus.Minute), Rate: ptr(20.5)}, {Window: slo.Duration(bus.Hour), Rate: nil}},

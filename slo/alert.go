@@ -128,9 +128,12 @@ func (s *Stage) watchTier(t *tracker, i int, at bus.Time, behind bool) {
 	}
 }
 
-// burnsNow reports whether the last five minutes miss the objective. A page that began while the engine was behind needs it: its
+// burnsNow reports whether the last five minutes, or the last slice of time, miss the objective. A page that began while the engine was behind needs it: its
 // windows may hold for half an hour what was over before anyone could look.
 func (t *tracker) burnsNow() bool {
+	if t.slicer != nil {
+		return t.slicer.bad
+	}
 	r := &t.rings.rings[t.windowIndex(sliWindow)]
 	return t.budget.over(r.good, r.total, odds{1, 1})
 }
@@ -224,8 +227,7 @@ func (s *Stage) drop(t *tracker, i int, reason string) {
 
 func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEvent {
 	a, tier := &t.alerts[i], &t.tiers[i]
-	st := Status{Objective: t.o.Target, Events: Events{t.rings.budget().good, t.rings.budget().total}}
-	st.derive()
+	st := t.status(secondOf(at))
 	var id [8]byte
 	for k := range id {
 		id[k] = byte(a.id >> (56 - 8*k))
@@ -233,7 +235,7 @@ func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEven
 	e := AlertEvent{
 		ID: hex.EncodeToString(id[:]), GlobalNamespace: t.o.GlobalNamespace, Service: t.o.Service, SLO: t.o.Name, DisplayName: t.o.DisplayName,
 		Tier: tier.Name, Severity: tier.Severity, State: state, Reason: reason, StartsAt: a.starts.String(),
-		Objective: t.o.Target, Window: t.o.Window, Budget: st.Budget,
+		Objective: t.o.Target, Window: t.o.Window.brief(), Budget: st.Budget,
 		Notify: t.o.Alerting.Notify, Runbook: t.o.Alerting.Runbook, Annotations: t.o.Alerting.Annotations,
 	}
 	if len(tier.Notify) > 0 {

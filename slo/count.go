@@ -59,6 +59,9 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 			start = b.Starts[i]
 		}
 		c.fed = s.now
+		if role == roleStandby && se.flags&seriesOnlyValue != 0 {
+			continue // values of the elected one are enough: nothing is handed over
+		}
 		if role == roleStandby {
 			s.shade(n, id, c, t, start, v)
 			continue
@@ -88,6 +91,13 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 // odd counts a sample that is not a plain increase. It returns -1 when there is nothing to add.
 func (s *Stage) odd(n uint32, id uint16, c *source, t, start bus.Time, v float64) float64 {
 	se := &s.series[n]
+	if se.flags&seriesOnlyValue != 0 {
+		s.onlyValue(se, id, t, v)
+		return -1
+	}
+	if se.flags&seriesValue != 0 {
+		s.values(se, t, v)
+	}
 	switch {
 	case math.Float64bits(v) == staleBits:
 		s.tally.stale++
@@ -201,28 +211,37 @@ func (s *Stage) count(list uint32, before, t bus.Time, d float64) {
 	s.add(list, secondOf(t), d, 0)
 }
 
-// add puts an increase into its second: a bin where the second is not closed yet, else as a correction.
+// add puts an increase into its second.
 func (s *Stage) add(list uint32, second int64, d float64, least Duration) {
+	second = s.roomFor(second)
+	for _, tg := range s.lists[list].targets {
+		s.put(s.trackers[tg.slot], second, cell{good: tg.good * d, total: tg.total * d}, least)
+	}
+}
+
+// roomFor makes room in the bins for a second; the one that it returns has room.
+func (s *Stage) roomFor(second int64) int64 {
 	if second >= s.closed+pendingBins {
 		s.catchUp(second)
 		second = min(second, s.closed+pendingBins-1)
 	}
 	s.pendingTo = max(s.pendingTo, second)
-	for _, tg := range s.lists[list].targets {
-		t := s.trackers[tg.slot]
-		c := cell{good: tg.good * d, total: tg.total * d}
-		t.fed = s.now
-		switch {
-		case second < s.closed:
-			s.tally.late++
-			t.correct(second, c, least)
-		case least > 0:
-			t.pendLump(second, c, least)
-		default:
-			b := &t.rings.bins[second%pendingBins]
-			b.good += c.good
-			b.total += c.total
-			t.marks[second%pendingBins] = markData
-		}
+	return second
+}
+
+// put puts events into a bin where their second is not closed yet, else into the windows, as a correction.
+func (s *Stage) put(t *tracker, second int64, c cell, least Duration) {
+	t.fed = s.now
+	switch {
+	case second < s.closed:
+		s.tally.late++
+		t.correct(second, c, least)
+	case least > 0:
+		t.pendLump(second, c, least)
+	default:
+		b := &t.rings.bins[second%pendingBins]
+		b.good += c.good
+		b.total += c.total
+		t.marks[second%pendingBins] = markData
 	}
 }

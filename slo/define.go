@@ -99,8 +99,17 @@ func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 
 func keyOf(o *Objective) string { return o.GlobalNamespace + "\x00" + o.Service + "\x00" + o.Name }
 
+// counted says what the objective counts, in canonical JSON: where it is another, the counts of before mean nothing.
+func (o *Objective) counted() string {
+	sli := string(mustJSON(o.SLI))
+	if o.Method != MethodOccurrences {
+		sli += o.Method + string(mustJSON(o.Slice))
+	}
+	return sli
+}
+
 func (s *Stage) create(ref mesh.Ref, o *Objective, revision uint64) {
-	t := &tracker{ref: ref, key: keyOf(o), o: *o, sli: string(mustJSON(o.SLI)), generation: 1}
+	t := &tracker{ref: ref, key: keyOf(o), o: *o, sli: o.counted(), generation: 1}
 	s.enter(t)
 	t.configure()
 	t.begin(s.now, s.closed-1)
@@ -125,7 +134,9 @@ func (s *Stage) enter(t *tracker) {
 // begin empties the counts of a tracker, for its first or a new generation.
 func (t *tracker) begin(now bus.Time, closed int64) {
 	t.defined, t.dirty = now, true
-	t.rings = newRings(t.windows, t.o.Window.Duration, closed)
+	t.rings = newRings(t.windows, t.o.Window, closed)
+	t.slicer = newSlicer(&t.o)
+	t.scale()
 	t.marks, t.lumps, t.minute = [pendingBins]uint8{}, nil, entry{}
 	t.series, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
@@ -138,7 +149,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 func (s *Stage) remove(t *tracker, os []Objective) {
 	reason, detail := ReasonDeleted, DefinitionRemoved
 	for i := range os {
-		if s.byKey[keyOf(&os[i])] == nil && string(mustJSON(os[i].SLI)) == t.sli {
+		if s.byKey[keyOf(&os[i])] == nil && os[i].counted() == t.sli {
 			reason, detail = ReasonRenamed, DefinitionRenamed
 		}
 	}
@@ -160,7 +171,7 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 		return // said again, after a loss or because another objective of the file changed
 	}
 	t.dirty = true
-	if sli := string(mustJSON(o.SLI)); sli != t.sli {
+	if sli := o.counted(); sli != t.sli {
 		for i := range t.alerts {
 			s.drop(t, i, ReasonSLIChanged)
 		}
@@ -174,7 +185,7 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 		s.defineDetail(t, DefinitionGeneration, "the SLI changed: counts begin anew")
 		return
 	}
-	old, alerts, windows, span := t.tiers, t.alerts, t.windows, t.o.Window.Duration
+	old, alerts, windows, span := t.tiers, t.alerts, t.windows, t.o.Window
 	tiers := o.Tiers()
 	for i := range old {
 		if !slices.ContainsFunc(tiers, func(n Tier) bool { return n.Name == old[i].Name }) {
@@ -193,10 +204,14 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 		t.alerts = append(t.alerts, a)
 	}
 	reason, message := DefinitionCountsKept, ""
-	if !slices.Equal(windows, t.windows) || span != o.Window.Duration {
-		t.rings = t.rings.rebuild(t.windows, o.Window.Duration, s.closed)
+	if t.slicer != nil {
+		t.slicer.onNone = o.noData()
+	}
+	if !slices.Equal(windows, t.windows) || !bytes.Equal(mustJSON(span), mustJSON(o.Window)) {
+		t.rings = t.rings.rebuild(t.windows, o.Window, s.closed)
 		reason, message = DefinitionWindowRebuilt, "windows were filled from the finest windows kept before; what is older than those is missing, and coverage says so"
 	}
+	t.scale()
 	s.defineDetail(t, reason, message)
 }
 

@@ -40,6 +40,10 @@
 // A window of length L counts the last L and, at its old end, at most one slice more: L/60 for a burn window, L/320 for the budget
 // (2 h 15 min of 30 d). Closing a slice is constant work, and an SLO of 30 d with its seven burn windows takes less than 16 KiB.
 //
+// A calendar window has one cell, which begins empty with each of its periods. Where an objective counts slices of time, each slice
+// becomes one event of all windows at its last second; the raw counts of the newest slices are kept, so that what comes late by up to
+// an hour corrects them.
+//
 // # What is not known
 //
 // No traffic, no data and bad data are three different things. An SLO is UNKNOWN, with a reason, when nothing valid has come for two
@@ -93,8 +97,8 @@ type Calendar struct {
 // A Zone is a time zone with its rules written out, so that a stage, which may ask nobody, answers the same whatever the machine
 // knows of time zones.
 type Zone struct {
-	Name    string   `json:"name"`    // as in IANA's data, "Europe/Berlin"
-	Offsets []Offset `json:"offsets"` // ascending; the first holds for all time before it, the last for all time after
+	Name    string   `json:"name"`              // as in IANA's data, "Europe/Berlin"
+	Offsets []Offset `json:"offsets,omitempty"` // ascending; the first holds for all time before it, the last for all time after
 }
 
 // An Offset is what a zone's clocks are ahead of UTC from a moment on.
@@ -109,11 +113,12 @@ type Slice struct {
 	Target Decimal  `json:"target"` // Timeslices: a slice is good when its share of good events is at least this
 }
 
-// An SLI is two additive expressions over counters: of Good and Bad exactly one is set.
+// An SLI is two additive expressions over counters, of Good and Bad exactly one being set; or values, by Gauge alone.
 type SLI struct {
-	Good  *Expr `json:"good,omitempty"`
-	Bad   *Expr `json:"bad,omitempty"`
-	Total Expr  `json:"total"`
+	Good  *Expr  `json:"good,omitempty"`
+	Bad   *Expr  `json:"bad,omitempty"`
+	Total Expr   `json:"total"`
+	Gauge *Gauge `json:"gauge,omitempty"`
 }
 
 // An Expr is a sum of terms: what an additive PromQL expression counts. Its value over a span is the sum, over all terms, of

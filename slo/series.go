@@ -16,9 +16,11 @@ const seriesExpiry = standstill + bus.Hour
 const (
 	seriesDelta = 1 << iota
 	seriesGauge
-	seriesHas  // a value is known
-	seriesDebt // its stage.handovers says how to count
-	seriesMet  // before its first value it has shown something that is none: nothing is known of when it began
+	seriesHas       // a value is known
+	seriesDebt      // its stage.handovers says how to count
+	seriesMet       // before its first value it has shown something that is none: nothing is known of when it began
+	seriesValue     // it feeds objectives over values
+	seriesOnlyValue // and no others
 )
 
 // A series is the state of one counter: 40 bytes, and its identity. No label is kept.
@@ -69,6 +71,10 @@ func (s *Stage) index() {
 				}
 			}
 		}
+		if g := sli.Gauge; g != nil {
+			add(&Expr{Terms: []Term{{Factor: MustDecimal("1"), Selector: g.Selector}}}, 0, 0)
+			continue
+		}
 		if sli.Bad != nil {
 			add(&sli.Total, 1, 1)
 			add(sli.Bad, -1, 0)
@@ -113,7 +119,7 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 	se.list = s.intern(targets)
 	s.countSeries(se.list, 1)
 	se.matched, se.seen = s.defined, minute
-	se.flags = se.flags&^(seriesDelta|seriesGauge) | uint8(a.Flags)&(seriesDelta|seriesGauge)
+	se.flags = se.flags&^(seriesDelta|seriesGauge|seriesValue|seriesOnlyValue) | uint8(a.Flags)&(seriesDelta|seriesGauge) | s.valueFlags(se.list)
 	s.join(se, a, labels)
 	w.set(s, a.Ref, i+refSeries)
 }

@@ -11,15 +11,16 @@ import (
 
 // A sim feeds a stage as the log would.
 type sim struct {
-	t       testing.TB
-	stage   *Stage
-	now     bus.Time
-	seq     uint64
-	frames  uint64
-	b       bus.FrameBuilder
-	refs    map[string]uint32
-	drafts  []bus.Draft
-	records []bus.Record
+	t         testing.TB
+	stage     *Stage
+	now       bus.Time
+	seq       uint64
+	frames    uint64
+	b         bus.FrameBuilder
+	refs      map[string]uint32
+	drafts    []bus.Draft
+	records   []bus.Record
+	good, bad float64 // what traffic has counted
 	// catalogue is the revision of frames.
 	catalogue uint64
 }

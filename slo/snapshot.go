@@ -11,9 +11,9 @@ import (
 	"evenkeel.dev/mesh"
 )
 
-// snapshotVersion is the version of the state that Snapshot writes. Restore reads it and the one before: version 1 has no families and
-// no revisions of the catalogue.
-const snapshotVersion = 2
+// snapshotVersion is the version of the state that Snapshot writes. Restore reads it and those before: version 1 has no families and
+// no revisions of the catalogue, version 2 no calendar windows and no slices of time.
+const snapshotVersion = 3
 
 // Snapshot implements [bus.Stage]. Everything stands in an order of its own: SLOs by key, series by identity, writers and sources by
 // name; so equal states give equal bytes whatever way led to them.
@@ -151,6 +151,7 @@ func (e *encoder) tracker(t *tracker) error {
 	}
 	e.b = append(e.b, t.marks[:]...)
 	e.rings(&t.rings)
+	e.slicer(t.slicer)
 	return nil
 }
 
@@ -185,6 +186,30 @@ func (e *encoder) rings(rs *rings) {
 	for _, c := range rs.covered {
 		e.uint(uint64(c))
 	}
+	if rs.calendar != nil {
+		e.int(rs.from)
+		e.int(rs.seen)
+	}
+}
+
+func (e *encoder) slicer(s *slicer) {
+	if s == nil {
+		return
+	}
+	e.int(s.done)
+	e.int(s.head)
+	e.float(s.last)
+	e.bool(s.bad)
+	for i := range s.raw {
+		r := &s.raw[i]
+		e.int(r.number)
+		if r.number != 0 {
+			e.cell(r.cell)
+			e.float(r.v)
+			e.bool(r.data)
+			e.bool(r.counts)
+		}
+	}
 }
 
 func (s *Stage) restoreTracker(d *reader) error {
@@ -198,7 +223,7 @@ func (s *Stage) restoreTracker(d *reader) error {
 	if err := def.O.Validate(); err != nil {
 		return fmt.Errorf("objective %s/%s/%s: %w", def.O.GlobalNamespace, def.O.Service, def.O.Name, err)
 	}
-	t := &tracker{ref: def.Ref, o: def.O, key: keyOf(&def.O), sli: string(mustJSON(def.O.SLI)), generation: uint32(d.uint())}
+	t := &tracker{ref: def.Ref, o: def.O, key: keyOf(&def.O), sli: def.O.counted(), generation: uint32(d.uint())}
 	if s.byKey[t.key] != nil {
 		return fmt.Errorf("objective %q stands twice", t.key)
 	}
@@ -230,6 +255,28 @@ func (t *tracker) restore(d *reader) {
 	}
 	copy(t.marks[:], d.bytes(pendingBins))
 	d.rings(&t.rings)
+	d.slicer(t.slicer)
+	t.period = 0
+	t.scale()
+}
+
+func (d *reader) slicer(s *slicer) {
+	if s == nil {
+		return
+	}
+	s.done, s.head, s.last, s.bad = d.int(), d.int(), d.float(), d.bool()
+	for i := range s.raw {
+		r := &s.raw[i]
+		if r.number = d.int(); r.number != 0 {
+			r.cell, r.v, r.data, r.counts = d.cell(), d.float(), d.bool(), d.bool()
+		}
+		if r.number < 0 || r.number != 0 && mod(r.number, int64(len(s.raw))) != int64(i) {
+			d.fail()
+		}
+	}
+	if s.done < 0 || s.head < 0 || s.done > math.MaxInt64/2000/s.length || s.head > math.MaxInt64/2000/s.length {
+		d.fail()
+	}
 }
 
 func (d *reader) cell() cell { return cell{d.float(), d.float()} }
@@ -258,6 +305,15 @@ func (d *reader) rings(rs *rings) {
 	}
 	for i := range rs.covered {
 		rs.covered[i] = uint16(d.uint())
+	}
+	if rs.calendar != nil {
+		from := d.int()
+		if from < 0 || from > lastSecond {
+			d.fail()
+			return
+		}
+		rs.period(from)
+		rs.seen = d.int()
 	}
 }
 

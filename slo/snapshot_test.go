@@ -25,7 +25,7 @@ func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
 	second := simObjective(t, "0.95", "7d")
 	second.Name = "second"
 	second.Alerting.Tiers = []Tier{{Name: "page", Severity: "page", Pairs: []BurnPair{{Long: Duration(10 * bus.Minute), Short: Duration(bus.Minute), Factor: MustDecimal("2")}}}}
-	s.define(simObjective(t, "0.999", "30d"), second)
+	s.define(append(timed(t), simObjective(t, "0.999", "30d"), second)...)
 	sources := []bus.Source{prom, {Sender: "p", Cluster: "eu", Replica: "a"}, {Sender: "p", Cluster: "eu", Replica: "b"}, {Sender: "otel"}}
 	codes := []string{"200@a", "500@a", "404"}
 	values := map[string]float64{}
@@ -63,6 +63,20 @@ func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
 		s.tick()
 	}
 	return s.records
+}
+
+// timed returns objectives of the other methods and windows; the daily one begins anew ten minutes after simStart.
+func timed(t testing.TB) []Objective {
+	daily := simObjective(t, "0.99", "30d")
+	daily.Name = "daily"
+	daily.Window = NewCalendarWindow(Calendar{Unit: UnitDay, Count: 1, Start: "2027-01-01 08:10:00", Zone: Zone{Name: "UTC", Offsets: []Offset{{}}}})
+	slices := simObjective(t, "0.9", "7d")
+	slices.Name, slices.Method, slices.Slice, slices.OnNoData = "slices", MethodTimeslices, &Slice{Length: Duration(10 * bus.Second), Target: MustDecimal("0.8")}, NoDataBad
+	ratio := daily
+	ratio.Name, ratio.Method, ratio.Slice, ratio.OnNoData = "ratio", MethodRatioTimeslices, &Slice{Length: Duration(bus.Minute)}, NoDataExclude
+	held := slices
+	held.Name, held.OnNoData = "held", NoDataHold
+	return []Objective{daily, slices, ratio, held}
 }
 
 func trouble(s *sim, rnd *rand.Rand, second Objective) {

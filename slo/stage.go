@@ -258,7 +258,7 @@ func (s *Stage) tick() {
 	s.advance(secondOf(s.watermark()))
 	for _, t := range s.order {
 		previous := t.state
-		if t.judge(s.now) {
+		if t.judge(s.closed, s.now) {
 			t.dirty = true
 			s.emitEvent("status", StatusEventType, &t.o, s.now, StatusEvent{Previous: previous, Status: t.status(s.closed)})
 		}

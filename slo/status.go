@@ -40,6 +40,10 @@ type Status struct {
 	Name            string        `json:"name"`
 	Objective       Decimal       `json:"objective"`
 	Window          Window        `json:"window"`
+	Period          *Period       `json:"period,omitempty"` // of a calendar window: the one at hand
+	Method          string        `json:"method"`
+	Slice           Duration      `json:"slice,omitempty"`  // length of the slices of time that Events and Budget count; 0: they count events
+	Slices          float64       `json:"slices,omitempty"` // slices of the whole window, past and to come
 	State           string        `json:"state"`
 	Reason          string        `json:"reason"`
 	SLIBad          bool          `json:"sliBad"`
@@ -52,13 +56,20 @@ type Status struct {
 	AsOf            Moment        `json:"asOf"`     // event time up to which everything is counted
 }
 
-// Events are counts over the window.
+// A Period is one window of a calendar: its beginning, and that of the next one.
+type Period struct {
+	From  Moment `json:"from"`
+	Until Moment `json:"until"`
+}
+
+// Events are counts over the window: of events, or of slices of time.
 type Events struct {
 	Good  float64 `json:"good"`
 	Total float64 `json:"total"`
 }
 
-// Budget is an error budget in events of the window: Total is (1 - objective) times all events, Remaining may be negative.
+// Budget is an error budget in events of the window: Total is (1 - objective) times all events, Remaining may be negative. Where slices
+// of time are counted, Total is (1 - objective) times all slices of the whole window, those to come too.
 type Budget struct {
 	Total          float64  `json:"total"`
 	Consumed       float64  `json:"consumed"`

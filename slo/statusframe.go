@@ -10,8 +10,9 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// statusVersion is the version of status frames that this code writes; it reads the one before too, once there is one.
-const statusVersion = 1
+// statusVersion is the version of status frames that this code writes; it reads the one before too: version 1 knows rolling windows and
+// counts of events alone.
+const statusVersion = 2
 
 // Bounds of status frames: one entry has about 150 bytes, a message of the log at most some MiB.
 const (
@@ -45,7 +46,8 @@ func names() []string {
 		"", StateHealthy, StateWarning, StateViolation, StateExhausted, StateUnknown, ReasonMeetsObjective, ReasonMissesObjective,
 		ReasonBudgetSpent, ReasonNoTraffic, ReasonNoDataYet, ReasonNoData, ReasonBadData, ReasonGap, ReasonDamagedFrame,
 		ReasonUnknownSeries, ReasonSeriesLimit, ReasonBehind, AlertInactive, AlertPending, AlertFiring, AlertLate, WindowRolling,
-		SeverityPage, SeverityTicket,
+		SeverityPage, SeverityTicket, MethodOccurrences, MethodTimeslices, MethodRatioTimeslices, WindowCalendar, UnitDay, UnitWeek,
+		UnitMonth, UnitQuarter, UnitYear,
 	}
 }
 
@@ -101,6 +103,19 @@ func (e *encoder) status(st *Status, asOf Moment) {
 	e.str(st.Objective.String())
 	e.name(st.Window.Type)
 	e.uint(uint64(st.Window.Duration))
+	if c := st.Window.Calendar; c != nil {
+		e.name(c.Unit)
+		e.uint(uint64(c.Count))
+		e.str(c.Start)
+		e.str(c.Zone.Name)
+		e.int(int64(st.Period.From))
+		e.int(int64(st.Period.Until))
+	}
+	e.name(st.Method)
+	e.uint(uint64(st.Slice))
+	if st.Slice > 0 {
+		e.float(st.Slices)
+	}
 	e.name(st.State)
 	e.name(st.Reason)
 	e.bool(st.SLIBad)
@@ -127,8 +142,10 @@ func (e *encoder) status(st *Status, asOf Moment) {
 // DecodeStatusFrame reads a frame. It never panics and allocates no more than a small multiple of the input.
 func DecodeStatusFrame(b []byte) (*StatusFrame, error) {
 	d := reader{b: b}
-	if magic, v := d.str(), d.byte(); magic != "EKS" || v != statusVersion {
-		return nil, fmt.Errorf("slo: status frame of version %d is not known here; %d is", v, statusVersion)
+	if magic, v := d.str(), d.byte(); magic != "EKS" || v < 1 || v > statusVersion {
+		return nil, fmt.Errorf("slo: status frame of version %d is not known here; 1 to %d are", v, statusVersion)
+	} else {
+		d.version = v
 	}
 	f := &StatusFrame{Partition: int(d.uint() & math.MaxInt32), At: bus.Time(d.int()), AsOf: Moment(d.int()), Part: int(d.uint() & math.MaxInt32), Parts: int(d.uint() & math.MaxInt32)}
 	for n := d.count(16); n > 0 && !d.bad; n-- {
@@ -150,7 +167,7 @@ func (d *reader) status(asOf Moment) Status {
 		d.fail()
 	}
 	st.Objective = objective
-	st.Window = Window{Type: d.name(), Duration: Duration(d.uint())}
+	d.window(&st)
 	st.State, st.Reason, st.SLIBad = d.name(), d.name(), d.bool()
 	st.Events = Events{Good: d.float(), Total: d.float()}
 	st.Coverage = d.float() / 1e6
@@ -175,10 +192,26 @@ func (d *reader) status(asOf Moment) Status {
 	return st
 }
 
+// window reads what version 1 did not have: it knew rolling windows and counts of events.
+func (d *reader) window(st *Status) {
+	st.Window, st.Method = Window{Type: d.name(), Duration: Duration(d.uint())}, MethodOccurrences
+	if d.version < 2 {
+		return
+	}
+	if st.Window.Type == WindowCalendar {
+		st.Window.Calendar = &Calendar{Unit: d.name(), Count: int(d.uint() & math.MaxInt32), Start: d.str(), Zone: Zone{Name: d.str()}}
+		st.Period = &Period{From: Moment(d.int()), Until: Moment(d.int())}
+	}
+	st.Method, st.Slice = d.name(), Duration(d.uint())
+	if st.Slice > 0 {
+		st.Slices = d.float()
+	}
+}
+
 // finite reports whether all numbers can be written as JSON.
 func (st *Status) finite() bool {
 	ok := func(v float64) bool { return v-v == 0 && math.Abs(v) < 1e200 }
-	all := ok(st.Events.Good) && ok(st.Events.Total) && ok(st.Coverage)
+	all := ok(st.Events.Good) && ok(st.Events.Total) && ok(st.Coverage) && ok(st.Slices) && st.Slice >= 0
 	for _, b := range st.BurnRates {
 		all = all && (b.Rate == nil || ok(*b.Rate))
 	}

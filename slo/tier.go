@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"math/big"
+	"strings"
 
 	"evenkeel.dev/bus"
 )
@@ -66,6 +67,41 @@ func DefaultTiers(target Decimal, window Duration) (tiers []Tier, notes []string
 		t.Pairs = append(t.Pairs, p)
 	}
 	return tiers, notes
+}
+
+// wholeSlices makes the short windows of tiers at least as long as a slice of time, and drops pairs in which nothing is left of the
+// difference to the long one.
+func wholeSlices(tiers []Tier, slice Duration) []Tier {
+	var out []Tier
+	for _, t := range tiers {
+		var ps []BurnPair
+		for _, p := range t.Pairs {
+			p.Short = max(p.Short, slice)
+			if 2*p.Short <= p.Long {
+				ps = append(ps, p)
+			}
+		}
+		if t.Pairs = ps; len(ps) > 0 {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// scaleTiers gives default tiers of a window's usual length the factors of its real one, which spend the same share of the budget. A
+// factor that could then never be exceeded stays.
+func scaleTiers(tiers []Tier, target Decimal, usual, length Duration) {
+	most := new(big.Rat).Inv(new(big.Rat).Sub(big.NewRat(1, 1), target.Rat()))
+	one := big.NewRat(1, 1)
+	for i := range tiers {
+		for k := range tiers[i].Pairs {
+			p := &tiers[i].Pairs[k]
+			f := new(big.Rat).Mul(p.Factor.Rat(), big.NewRat(int64(length), int64(usual)))
+			if p.Factor.Rat().Cmp(one) > 0 && f.Cmp(most) < 0 {
+				p.Factor = decimalOf(f, 6)
+			}
+		}
+	}
 }
 
 // ValidateTiers checks tiers that someone wrote: names and severities, windows, and factors that can be reached. An impossible
@@ -150,13 +186,10 @@ func decimalOf(r *big.Rat, digits int) Decimal {
 	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil)
 	n := new(big.Int).Mul(r.Num(), scale)
 	n.Quo(n, r.Denom())
-	text := new(big.Rat).SetFrac(n, scale).FloatString(digits)
-	end := len(text)
-	for end > 0 && text[end-1] == '0' {
-		end--
-	}
-	if end > 0 && text[end-1] == '.' {
-		end--
-	}
-	return Decimal{text: text[:end]}
+	return Decimal{text: trimZeros(new(big.Rat).SetFrac(n, scale).FloatString(digits))}
+}
+
+// trimZeros cuts the zeros that end a number with a point.
+func trimZeros(text string) string {
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
 }

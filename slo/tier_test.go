@@ -72,13 +72,31 @@ func TestValidateTiersRefuses(t *testing.T) {
 // A user would get counts of a definition that means nothing: objectives are checked before they are taken.
 func TestObjectiveValidate(t *testing.T) {
 	for want, change := range map[string]func(*Objective){
-		"":                   func(*Objective) {},
-		"needs a global":     func(o *Objective) { o.Service = "" },
-		"not above 0":        func(o *Objective) { o.Target = MustDecimal("1") },
-		"leaves a budget":    func(o *Objective) { o.Target = MustDecimal("0.99999999999") },
-		"window's type":      func(o *Objective) { o.Window.Type = "calendar" },
+		"":                 func(*Objective) {},
+		"needs a global":   func(o *Objective) { o.Service = "" },
+		"not above 0":      func(o *Objective) { o.Target = MustDecimal("1") },
+		"leaves a budget":  func(o *Objective) { o.Target = MustDecimal("0.99999999999") },
+		"window's type":    func(o *Objective) { o.Window.Type = "lunar" },
+		"needs a calendar": func(o *Objective) { o.Window.Type = WindowCalendar },
+		"has no calendar":  func(o *Objective) { o.Window.Calendar = &Calendar{} },
+		"is spoken of as": func(o *Objective) {
+			o.Window = NewCalendarWindow(Calendar{Unit: UnitMonth, Count: 1, Start: "2026-01-01 00:00:00", Zone: Zone{Offsets: []Offset{{}}}})
+			o.Window.Duration = Duration(31 * bus.Day)
+		},
+		"needs the length": func(o *Objective) { o.Method = MethodTimeslices },
+		"whole seconds": func(o *Objective) {
+			o.Method, o.Slice = MethodTimeslices, &Slice{Length: 1500, Target: MustDecimal("1")}
+		},
+		"slices' target": func(o *Objective) { o.Method, o.Slice = MethodTimeslices, &Slice{Length: Duration(bus.Minute)} },
+		"counts events":  func(o *Objective) { o.Slice = &Slice{} },
+		"needs slices":   func(o *Objective) { o.OnNoData = NoDataBad },
+		"onNoData":       func(o *Objective) { o.OnNoData = "Panic" },
+		"shorter than a slice": func(o *Objective) {
+			o.Method, o.Slice = MethodRatioTimeslices, &Slice{Length: Duration(10 * bus.Minute)}
+			o.Alerting.Tiers = []Tier{{Name: "page", Severity: "page", Pairs: []BurnPair{{Long: Duration(bus.Hour), Short: Duration(5 * bus.Minute), Factor: MustDecimal("2")}}}}
+		},
 		"is not between 1h":  func(o *Objective) { o.Window.Duration = Duration(bus.Minute) },
-		"budgeting method":   func(o *Objective) { o.Method = "Timeslices" },
+		"budgeting method":   func(o *Objective) { o.Method = "Guesses" },
 		"exactly one":        func(o *Objective) { o.SLI.Bad = o.SLI.Good },
 		"has 0 terms":        func(o *Objective) { o.SLI.Total.Terms = nil },
 		"an empty selector":  func(o *Objective) { o.SLI.Total.Terms = []Term{{Factor: MustDecimal("1")}} },

@@ -32,13 +32,16 @@ type tracker struct {
 	sli        string   // the SLI in canonical JSON, to see a change
 	defined    bus.Time // record time when this generation was defined
 	budget     odds     // 1 - target
+	than       float64  // what values are compared with
 	tiers      []Tier
 	pairs      [][]pair // by tier
 	windows    []Duration
 
-	rings rings
-	marks [pendingBins]uint8
-	lumps []lump
+	rings  rings
+	slicer *slicer // nil where events are counted
+	period int64   // of the budget window for which the factors stand, see configure
+	marks  [pendingBins]uint8
+	lumps  []lump
 
 	series   int
 	fed      bus.Time // record time of the last sample
@@ -91,8 +94,17 @@ type pair struct {
 // configure derives what follows from the objective's target and tiers.
 func (t *tracker) configure() {
 	t.budget = oddsOf(new(big.Rat).Sub(big.NewRat(1, 1), t.o.Target.Rat()))
+	if g := t.o.SLI.Gauge; g != nil {
+		t.than = g.Value.Float()
+	}
 	t.tiers = t.o.Tiers()
 	t.windows = burnWindows(t.tiers)
+	t.period = 0
+	t.pair()
+}
+
+// pair derives what the tiers' window pairs are compared with.
+func (t *tracker) pair() {
 	t.pairs = nil
 	for _, tier := range t.tiers {
 		var ps []pair
@@ -101,6 +113,17 @@ func (t *tracker) configure() {
 		}
 		t.pairs = append(t.pairs, ps)
 	}
+}
+
+// scale gives the default tiers the factors of the period at hand: a factor is a share of the budget of the whole window, and months
+// have 28 to 31 days.
+func (t *tracker) scale() {
+	if t.rings.calendar == nil || t.period == t.rings.from {
+		return
+	}
+	t.period = t.rings.from
+	t.tiers = t.o.tiersFor(t.rings.budget().length)
+	t.pair()
 }
 
 func (t *tracker) windowIndex(d Duration) int {
@@ -123,16 +146,32 @@ func (t *tracker) close(first, end int64) {
 		if t.marks[i] == 0 {
 			continue
 		}
-		t.rings.advance(second)
 		b := t.rings.bins[i]
-		t.rings.add(second, b, 0)
 		t.rings.bins[i], t.marks[i] = cell{}, 0
-		t.minute.good += b.good
-		t.minute.total += b.total
-		t.saw(second)
+		t.count(second, b, 0)
 	}
 	t.closeLumps(end)
+	if t.slicer != nil {
+		t.finish(end)
+	}
 	t.rings.advance(end - 1)
+	t.scale()
+}
+
+// count puts what came in a second that closes into the windows.
+func (t *tracker) count(second int64, c cell, least Duration) {
+	if t.slicer != nil {
+		t.finish(second)
+	}
+	t.rings.advance(second)
+	if t.slicer != nil {
+		t.slice(second, c)
+	} else {
+		t.rings.add(second, c, least)
+		t.minute.good += c.good
+		t.minute.total += c.total
+	}
+	t.saw(second)
 }
 
 func (t *tracker) closeLumps(end int64) {
@@ -142,11 +181,7 @@ func (t *tracker) closeLumps(end int64) {
 			kept = append(kept, l)
 			continue
 		}
-		t.rings.advance(l.second)
-		t.rings.add(l.second, l.c, l.least)
-		t.minute.good += l.c.good
-		t.minute.total += l.c.total
-		t.saw(l.second)
+		t.count(l.second, l.c, l.least)
 	}
 	if t.lumps = kept; len(kept) == 0 {
 		t.lumps = nil
@@ -180,9 +215,13 @@ func (t *tracker) saw(second int64) {
 
 // correct adds a sample behind the watermark to its slices.
 func (t *tracker) correct(second int64, c cell, least Duration) {
-	t.rings.add(second, c, least)
-	t.minute.lateGood += c.good
-	t.minute.lateTotal += c.total
+	if t.slicer != nil {
+		t.slice(second, c)
+	} else {
+		t.rings.add(second, c, least)
+		t.minute.lateGood += c.good
+		t.minute.lateTotal += c.total
+	}
 	t.saw(second)
 }
 
@@ -216,8 +255,8 @@ func (t *tracker) unknown(at int64, now bus.Time) string {
 		return ReasonSeriesLimit
 	case t.gapReason != "":
 		return t.gapReason
-	case t.data > 0 && at-t.data <= limit:
-		return ""
+	case t.data > 0 && (at-t.data <= limit || t.o.noData() != NoDataHold):
+		return "" // or the objective says what no data means
 	case t.badAt > t.data && at-t.badAt <= limit:
 		return ReasonBadData
 	case t.data == 0:
@@ -254,7 +293,7 @@ func (b odds) rate(good, total float64) (float64, bool) {
 }
 
 // judge brings state and reason up to date and reports whether one of them changed.
-func (t *tracker) judge(now bus.Time) bool {
+func (t *tracker) judge(closed int64, now bus.Time) bool {
 	state, reason := t.state, t.reason
 	short, whole := &t.rings.rings[t.windowIndex(sliWindow)], t.rings.budget()
 	t.sliBad = false
@@ -262,8 +301,12 @@ func (t *tracker) judge(now bus.Time) bool {
 		t.state, t.reason = StateUnknown, r
 	} else {
 		t.sliBad = t.burnsNow()
-		spent := whole.total > 0 && (whole.total-whole.good)*t.budget.den >= whole.total*t.budget.num
-		t.state, t.reason = stateOf(t.sliBad, spent, short.total > 0)
+		total := whole.total
+		if t.slicer != nil && total > 0 {
+			total = t.expected(closed)
+		}
+		spent := total > 0 && (whole.total-whole.good)*t.budget.den >= total*t.budget.num
+		t.state, t.reason = stateOf(t.sliBad, spent, short.total > 0 || t.slicer != nil)
 	}
 	return t.state != state || t.reason != reason
 }
@@ -299,7 +342,7 @@ func (t *tracker) counts(closed int64) Status {
 	b := t.rings.budget()
 	st := Status{
 		GlobalNamespace: t.o.GlobalNamespace, Service: t.o.Service, Name: t.o.Name,
-		Objective: t.o.Target, Window: t.o.Window,
+		Objective: t.o.Target, Window: t.o.Window.brief(), Method: t.o.Method,
 		State: t.state, Reason: t.reason, SLIBad: t.sliBad,
 		Events:   Events{Good: b.good, Total: b.total},
 		Coverage: t.rings.coverage(secondOf(t.defined), closed-1),
@@ -307,6 +350,12 @@ func (t *tracker) counts(closed int64) Status {
 	}
 	if t.state == "" {
 		st.State, st.Reason = StateUnknown, ReasonNoDataYet
+	}
+	if t.slicer != nil {
+		st.Slice, st.Slices = t.o.Slice.Length, t.expected(closed)
+	}
+	if t.rings.calendar != nil {
+		st.Period = &Period{From: Moment(t.rings.from * 1000), Until: Moment(t.rings.until * 1000)}
 	}
 	for i, w := range t.windows {
 		r := &t.rings.rings[i]
@@ -327,14 +376,21 @@ func (st *Status) derive() {
 	good, total := st.Events.Good, st.Events.Total
 	budget := oddsOf(new(big.Rat).Sub(big.NewRat(1, 1), st.Objective.Rat()))
 	st.SLI = nil
-	st.Budget = Budget{Total: total * budget.num / budget.den, Consumed: total - good}
+	whole := total
+	if st.Slice > 0 {
+		whole = st.Slices
+	}
+	st.Budget = Budget{Total: whole * budget.num / budget.den, Consumed: total - good}
 	st.Budget.Remaining = st.Budget.Total - st.Budget.Consumed
-	if total > 0 {
+	if total > 0 && st.Budget.Total > 0 {
 		ratio := st.Budget.Remaining / st.Budget.Total
 		st.Budget.RemainingRatio = &ratio
 		g, t := new(big.Rat), new(big.Rat)
 		if g.SetFloat64(good) != nil && t.SetFloat64(total) != nil {
 			sli := decimalOf(g.Quo(g, t), 12)
+			if !isWhole(cell{good, total}) { // its last digits are rounding anyway
+				sli = MustDecimal(trimZeros(g.FloatString(12)))
+			}
 			st.SLI = &sli
 		}
 	}

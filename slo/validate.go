@@ -54,6 +54,9 @@ func (o *Objective) Selectors() []bus.Selector {
 }
 
 func (s *SLI) expressions() []*Expr {
+	if s.Gauge != nil {
+		return []*Expr{{Terms: []Term{{Factor: MustDecimal("1"), Selector: s.Gauge.Selector}}}}
+	}
 	es := []*Expr{&s.Total}
 	if s.Good != nil {
 		es = append(es, s.Good)
@@ -65,7 +68,11 @@ func (s *SLI) expressions() []*Expr {
 }
 
 // Tiers returns the tiers that the objective alerts on: those it names, else the default ones, none when disabled.
-func (o *Objective) Tiers() []Tier {
+func (o *Objective) Tiers() []Tier { return o.tiersFor(o.Window.Duration) }
+
+// tiersFor returns the tiers with the factors of a window of this length. Which tiers and windows there are follows from the usual
+// length alone, so that a short month does not lose an alert.
+func (o *Objective) tiersFor(length Duration) []Tier {
 	switch {
 	case o.Alerting.Disabled:
 		return nil
@@ -73,6 +80,12 @@ func (o *Objective) Tiers() []Tier {
 		return o.Alerting.Tiers
 	}
 	tiers, _ := DefaultTiers(o.Target, o.Window.Duration)
+	if o.Slice != nil {
+		tiers = wholeSlices(tiers, o.Slice.Length)
+	}
+	if length != o.Window.Duration {
+		scaleTiers(tiers, o.Target, o.Window.Duration, length)
+	}
 	return tiers
 }
 
@@ -86,14 +99,23 @@ func (o *Objective) Validate() error {
 		return fmt.Errorf("the target %s is not above 0 and below 1; write for example 0.999", o.Target)
 	case new(big.Rat).Sub(one, t).Cmp(big.NewRat(1, 1_000_000_000)) < 0:
 		return fmt.Errorf("the target %s leaves a budget below 1 in 1,000,000,000, which counts of events cannot measure", o.Target)
-	case o.Window.Type != WindowRolling:
-		return fmt.Errorf("the window's type %q is not known; it is %q", o.Window.Type, WindowRolling)
 	case o.Window.Duration < Duration(bus.Hour) || o.Window.Duration > Duration(366*bus.Day):
 		return fmt.Errorf("the window of %s is not between 1h and 366d", o.Window.Duration)
-	case o.Method != MethodOccurrences:
-		return fmt.Errorf("the budgeting method %q is not known; it is %q", o.Method, MethodOccurrences)
-	case (o.SLI.Good == nil) == (o.SLI.Bad == nil):
+	case o.SLI.Gauge != nil && (o.SLI.Good != nil || o.SLI.Bad != nil || len(o.SLI.Total.Terms) > 0):
+		return fmt.Errorf("an SLI counts events or looks at values, not both")
+	case o.SLI.Gauge == nil && (o.SLI.Good == nil) == (o.SLI.Bad == nil):
 		return fmt.Errorf("exactly one of good and bad must be set")
+	}
+	if err := o.validateWindow(); err != nil {
+		return err
+	}
+	if err := o.validateMethod(); err != nil {
+		return err
+	}
+	if g := o.SLI.Gauge; g != nil {
+		if err := g.validate(o.Method); err != nil {
+			return err
+		}
 	}
 	for _, e := range o.SLI.expressions() {
 		if n := len(e.Terms); n == 0 || n > MaxTerms {
@@ -109,4 +131,57 @@ func (o *Objective) Validate() error {
 		}
 	}
 	return ValidateTiers(o.Tiers(), o.Target, o.Window.Duration)
+}
+
+func (o *Objective) validateWindow() error {
+	switch o.Window.Type {
+	case WindowRolling:
+		if o.Window.Calendar != nil {
+			return fmt.Errorf("a rolling window has no calendar")
+		}
+		return nil
+	case WindowCalendar:
+		if err := o.Window.Calendar.validate(); err != nil {
+			return err
+		}
+		if usual := o.Window.Calendar.usual(); usual != o.Window.Duration {
+			return fmt.Errorf("a calendar window of %d %s is spoken of as %s, not %s", o.Window.Calendar.Count, o.Window.Calendar.Unit, usual, o.Window.Duration)
+		}
+		return nil
+	}
+	return fmt.Errorf("the window's type %q is not known; it is %q or %q", o.Window.Type, WindowRolling, WindowCalendar)
+}
+
+// validateMethod checks how the budget is counted.
+func (o *Objective) validateMethod() error {
+	none := o.noData()
+	switch {
+	case none != NoDataHold && none != NoDataExclude && none != NoDataGood && none != NoDataBad:
+		return fmt.Errorf("onNoData %q is not known; it is Hold, Good, Bad or Exclude", none)
+	case o.Method == MethodOccurrences && o.Slice != nil:
+		return fmt.Errorf("the method %s counts events and has no slices of time", o.Method)
+	case o.Method == MethodOccurrences && (none == NoDataGood || none == NoDataBad):
+		return fmt.Errorf("onNoData %s needs slices of time: where there are no events %s has nothing to count; use Hold or Exclude, or the method %s", none, o.Method, MethodTimeslices)
+	case o.Method == MethodOccurrences:
+		return nil
+	case o.Method != MethodTimeslices && o.Method != MethodRatioTimeslices:
+		return fmt.Errorf("the budgeting method %q is not known; it is %s, %s or %s", o.Method, MethodOccurrences, MethodTimeslices, MethodRatioTimeslices)
+	case o.Slice == nil:
+		return fmt.Errorf("the method %s needs the length of its slices", o.Method)
+	case o.Slice.Length < minSlice || o.Slice.Length > maxSlice || o.Slice.Length%1000 != 0:
+		return fmt.Errorf("slices of %s: they must be whole seconds, from %s to %s", o.Slice.Length, minSlice, maxSlice)
+	}
+	one := big.NewRat(1, 1)
+	mean := o.SLI.Gauge != nil && o.SLI.Gauge.Mean
+	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !mean && (t.Sign() <= 0 || t.Cmp(one) > 0) {
+		return fmt.Errorf("the slices' target %s is not above 0 and at most 1", o.Slice.Target)
+	}
+	for _, t := range o.Tiers() {
+		for _, p := range t.Pairs {
+			if p.Short < o.Slice.Length {
+				return fmt.Errorf("tier %s: the short window of %s is shorter than a slice of time of %s", t.Name, p.Short, o.Slice.Length)
+			}
+		}
+	}
+	return nil
 }

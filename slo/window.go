@@ -43,11 +43,16 @@ type rings struct {
 	bins    []cell   // the last cells: seconds that are not closed, by second modulo their number
 	covered []uint16 // of the budget window: seconds of each slice for which there is data, in units of unit seconds
 	unit    int64
+
+	// A budget window of a calendar has one cell, which begins empty with each of its periods.
+	calendar    *Calendar
+	from, until int64 // the period: its first second and the first one behind it
+	seen        int64 // seconds of the period for which there is data
 }
 
 // newRings lays out windows that begin empty and have the second now in their newest slices.
-func newRings(burn []Duration, budget Duration, now int64) rings {
-	rs := rings{rings: make([]ring, 0, len(burn)+1)}
+func newRings(burn []Duration, budget Window, now int64) rings {
+	rs := rings{rings: make([]ring, 0, len(burn)+1), calendar: budget.Calendar}
 	off := int32(0)
 	add := func(l Duration, slices int64) {
 		seconds := (int64(l) + 999) / 1000
@@ -59,7 +64,13 @@ func newRings(burn []Duration, budget Duration, now int64) rings {
 	for _, l := range burn {
 		add(l, burnSlices)
 	}
-	add(budget, budgetSlices)
+	if budget.Calendar != nil {
+		rs.rings = append(rs.rings, ring{width: 1, n: 1, off: off})
+		off++
+		rs.period(now)
+	} else {
+		add(budget.Duration, budgetSlices)
+	}
 	rs.cells = make([]cell, off+pendingBins)
 	rs.bins = rs.cells[off:]
 	b := rs.budget()
@@ -69,6 +80,17 @@ func newRings(burn []Duration, budget Duration, now int64) rings {
 }
 
 func (rs *rings) budget() *ring { return &rs.rings[len(rs.rings)-1] }
+
+// isCalendar reports whether a ring is the budget window of a calendar. Its head is the second with which the period begins, so that
+// what is older falls out of its one cell.
+func (rs *rings) isCalendar(i int) bool { return rs.calendar != nil && i == len(rs.rings)-1 }
+
+// period takes the budget window of a calendar to the period that holds a second. The counts are the caller's.
+func (rs *rings) period(second int64) {
+	rs.from, rs.until = rs.calendar.around(second)
+	b := rs.budget()
+	b.head, b.length = rs.from, Duration((rs.until-rs.from)*1000)
+}
 
 // window returns the ring of a length; nil where there is none.
 func (rs *rings) window(l Duration) *ring {
@@ -89,7 +111,14 @@ func (rs *rings) advance(last int64) {
 	for i := range rs.rings {
 		r := &rs.rings[i]
 		to := floorDiv(last, r.width)
-		if to > r.head {
+		switch {
+		case rs.isCalendar(i):
+			if last >= rs.until {
+				rs.period(last)
+				rs.cells[r.off], rs.seen = cell{}, 0
+				r.good, r.total, r.fractional = 0, 0, false
+			}
+		case to > r.head:
 			rs.roll(r, to, i == len(rs.rings)-1)
 		}
 	}
@@ -151,6 +180,10 @@ func (rs *rings) add(second int64, c cell, least Duration) {
 // cover marks the seconds from and including first up to last as having data.
 func (rs *rings) cover(first, last int64) {
 	b := rs.budget()
+	if rs.calendar != nil {
+		rs.seen += max(0, min(last, rs.until-1)-max(first, rs.from)+1)
+		return
+	}
 	for first <= last {
 		slice := floorDiv(first, b.width)
 		end := min(last, (slice+1)*b.width-1)
@@ -170,6 +203,9 @@ func (rs *rings) coverage(began, last int64) float64 {
 	if last < first {
 		return 0
 	}
+	if rs.calendar != nil {
+		return min(1, float64(rs.seen)/float64(last-first+1))
+	}
 	var units int64
 	for _, c := range rs.covered {
 		units += int64(c)
@@ -180,14 +216,14 @@ func (rs *rings) coverage(began, last int64) float64 {
 // rebuild lays out other windows over the same counts. A window that stays is taken as it is. A new one is filled from the finest
 // window that still holds a time, the coarser ones giving only what is older; what is older than the longest old window is not
 // there, and the coverage says so.
-func (rs *rings) rebuild(burn []Duration, budget Duration, closed int64) rings {
+func (rs *rings) rebuild(burn []Duration, budget Window, closed int64) rings {
 	next := newRings(burn, budget, max(0, closed-1))
 	copy(next.bins, rs.bins)
 	counts := rs.unfold()
 	for i := range next.rings {
 		r := &next.rings[i]
 		isBudget := i == len(next.rings)-1
-		if old := rs.same(r, isBudget); old != nil {
+		if old := rs.same(&next, i); old != nil {
 			copy(next.cells[r.off:r.off+r.n], rs.cells[old.off:old.off+old.n])
 			r.head, r.good, r.total, r.fractional = old.head, old.good, old.total, old.fractional
 			continue // the same length has the same slices
@@ -206,21 +242,35 @@ func (rs *rings) rebuild(burn []Duration, budget Duration, closed int64) rings {
 	return next
 }
 
-func (rs *rings) same(r *ring, budget bool) *ring {
-	if budget {
-		if b := rs.budget(); b.length == r.length {
-			return b
-		}
-		return nil
+// same returns the ring that is laid out as the i-th one of next, nil where there is none.
+func (rs *rings) same(next *rings, i int) *ring {
+	if i < len(next.rings)-1 {
+		return rs.window(next.rings[i].length)
 	}
-	return rs.window(r.length)
+	if rs.sameBudget(next) {
+		return rs.budget()
+	}
+	return nil
+}
+
+func (rs *rings) sameBudget(next *rings) bool {
+	if rs.calendar != nil || next.calendar != nil {
+		return rs.calendar != nil && next.calendar != nil && rs.from == next.from && rs.until == next.until
+	}
+	return rs.budget().length == next.budget().length
 }
 
 // recover takes over the coverage of old windows.
 func (rs *rings) recover(old *rings) {
-	b, ob := rs.budget(), old.budget()
-	if b.length == ob.length {
+	ob := old.budget()
+	if old.sameBudget(rs) {
 		copy(rs.covered, old.covered)
+		rs.seen = old.seen
+		return
+	}
+	if old.calendar != nil { // when it was is not known: the newest part is as good a guess as any
+		last := min(old.until-1, old.newest())
+		rs.cover(max(old.from, last-old.seen+1), last)
 		return
 	}
 	for slice := ob.head - int64(ob.n) + 1; slice <= ob.head; slice++ {
@@ -243,7 +293,13 @@ func (rs *rings) unfold() []span {
 	for i := range rs.rings {
 		order = append(order, &rs.rings[i])
 	}
-	slices.SortStableFunc(order, func(a, b *ring) int { return int(a.width - b.width) })
+	budget := rs.budget()
+	slices.SortStableFunc(order, func(a, b *ring) int {
+		if rs.calendar != nil && (a == budget || b == budget) { // one cell for all of a period is the coarsest
+			return bToInt(a == budget) - bToInt(b == budget)
+		}
+		return int(a.width - b.width)
+	})
 	var out []span
 	known := int64(1) << 62 // finer windows reach from here on
 	for _, r := range order {
@@ -251,6 +307,9 @@ func (rs *rings) unfold() []span {
 		finer := len(out)
 		for slice := oldest; slice <= r.head; slice++ {
 			first, last := slice*r.width, (slice+1)*r.width-1
+			if rs.calendar != nil && r == budget {
+				last = rs.until - 1
+			}
 			c := *rs.cell(r, slice)
 			for _, u := range out[:finer] {
 				if u.last >= first && u.last <= last {
@@ -265,6 +324,19 @@ func (rs *rings) unfold() []span {
 		known = min(known, oldest*r.width)
 	}
 	return out
+}
+
+// newest returns the last second of the newest slice of the finest window.
+func (rs *rings) newest() int64 {
+	r := &rs.rings[0]
+	return (r.head+1)*r.width - 1
+}
+
+func bToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func isWhole(c cell) bool { return c.good == math.Trunc(c.good) && c.total == math.Trunc(c.total) }

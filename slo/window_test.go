@@ -10,6 +10,8 @@ import (
 	"evenkeel.dev/bus"
 )
 
+func rolling(d Duration) Window { return Window{Type: WindowRolling, Duration: d} }
+
 // naive is the oracle of a window: all events, one by one.
 type naive []span
 
@@ -31,7 +33,7 @@ func TestWindowsAgreeWithListOfAllEvents(t *testing.T) {
 	for _, budget := range []bus.Time{7 * bus.Day, 28 * bus.Day, 30 * bus.Day, 90 * bus.Day} {
 		rnd := rand.New(rand.NewPCG(1, uint64(budget)))
 		now := int64(1_800_000_000)
-		rs := newRings(burn, Duration(budget), now)
+		rs := newRings(burn, rolling(Duration(budget)), now)
 		var all naive
 		for i := range 4000 {
 			now += rnd.Int64N(3000)
@@ -68,7 +70,7 @@ func TestWindowsAgreeWithListOfAllEvents(t *testing.T) {
 // A user would see an error budget that grows or shrinks by rounding, month after month: sums of counts that are no integers are
 // made anew each revolution.
 func TestFractionalCountsDoNotDrift(t *testing.T) {
-	rs := newRings([]Duration{sliWindow}, Duration(bus.Day), 0)
+	rs := newRings([]Duration{sliWindow}, rolling(Duration(bus.Day)), 0)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for now := int64(1); now < 2_000_000; now += 7 {
 		rs.advance(now)
@@ -86,7 +88,7 @@ func TestFractionalCountsDoNotDrift(t *testing.T) {
 func TestRebuiltWindowKeepsCounts(t *testing.T) {
 	burn := burnWindows((&Objective{Target: MustDecimal("0.999"), Window: Window{Duration: Duration(30 * bus.Day)}}).Tiers())
 	now := int64(1_800_000_000)
-	rs := newRings(burn, Duration(30*bus.Day), now)
+	rs := newRings(burn, rolling(Duration(30*bus.Day)), now)
 	var all cell
 	for range 20_000 {
 		now += 97
@@ -100,7 +102,7 @@ func TestRebuiltWindowKeepsCounts(t *testing.T) {
 	all.good += 100
 	all.total += 1000
 	for _, d := range []bus.Time{28 * bus.Day, 45 * bus.Day, 90 * bus.Day} {
-		next := rs.rebuild(burn, Duration(d), now+1)
+		next := rs.rebuild(burn, rolling(Duration(d)), now+1)
 		if b := next.budget(); b.good != all.good || b.total != all.total {
 			t.Errorf("budget window of %s: %v of %v, want %v of %v", Duration(d), b.good, b.total, all.good, all.total)
 		}
@@ -108,7 +110,7 @@ func TestRebuiltWindowKeepsCounts(t *testing.T) {
 			t.Errorf("coverage %v", c)
 		}
 	}
-	next := rs.rebuild([]Duration{sliWindow, Duration(10 * bus.Minute), Duration(bus.Hour)}, Duration(30*bus.Day), now+1)
+	next := rs.rebuild([]Duration{sliWindow, Duration(10 * bus.Minute), Duration(bus.Hour)}, rolling(Duration(30*bus.Day)), now+1)
 	if a, b := next.window(Duration(bus.Hour)), rs.window(Duration(bus.Hour)); a.total != b.total {
 		t.Errorf("a window that stays: %v, was %v", a.total, b.total)
 	}

@@ -2,12 +2,14 @@
 // AlertNotificationTarget, as https://openslo.com describes them.
 //
 // It is strict: what is not understood is a problem with its place, and never ignored. What OpenSLO can say and Evenkeel cannot do
-// yet is refused by name, with what works instead: calendar windows, the budgeting methods Timeslices and RatioTimeslices,
-// thresholdMetric and raw ratios, composite objectives, alertWhenNoData, alertWhenResolved: false, targets inside a policy, mail.
+// yet is refused by name, with what works instead: composite objectives, alertWhenNoData, alertWhenResolved: false, targets inside a policy, mail.
 //
 // Where the specification leaves a choice, this is Evenkeel's:
 //
 //   - an SLO without timeWindow has a rolling window of 30 days;
+//   - a calendar window begins at startTime and at every duration of civil time before and after it. A day of the month that a month
+//     does not have is its last. A timeSliceWindow without a unit is in minutes. Slices are aligned to the Unix epoch; one without an
+//     event is good; one without data is what the annotation evenkeel.dev/on-no-data says, see slo.NoDataHold and its like;
 //   - an SLO with several objectives becomes several of the same service, named "<slo>-<displayName as a DNS label>", or
 //     "<slo>-<number from 1>" where displayName is missing or not unique. With one objective the name is the SLO's;
 //   - counter: true is needed for a query that names a counter as it stands, since nothing else says that it is one; with rate()
@@ -31,6 +33,7 @@ import (
 	"strconv"
 	"strings"
 
+	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
@@ -56,6 +59,10 @@ type Config struct {
 	Compile func(query string) (slo.Expr, error)
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands. Queries of one ratio must agree.
 	Form func(query string) string
+	// Select returns the series of a query over values, and accepts their average where mean is true. Its error is as Compile's.
+	Select func(query string, mean bool) (bus.Selector, error)
+	// Zone returns the rules of a time zone by its IANA name.
+	Zone func(name string) (slo.Zone, error)
 	// EnvPrefix is what the names of environment variables that hold secrets begin with; "" accepts any.
 	EnvPrefix string
 }
@@ -65,8 +72,8 @@ type Compiler struct{ cfg Config }
 
 // New returns a Compiler. Both functions of c must be set.
 func New(c Config) (*Compiler, error) {
-	if c.Compile == nil || c.Form == nil {
-		return nil, fmt.Errorf("openslo: Config.Compile and Config.Form must be set")
+	if c.Compile == nil || c.Form == nil || c.Select == nil || c.Zone == nil {
+		return nil, fmt.Errorf("openslo: all functions of Config must be set")
 	}
 	return &Compiler{cfg: c}, nil
 }

@@ -22,8 +22,23 @@ func metricOnly(query string) (slo.Expr, error) {
 	return slo.Expr{Terms: []slo.Term{{Factor: slo.MustDecimal("1"), Selector: s}}}, err
 }
 
+func selectOnly(query string, _ bool) (bus.Selector, error) {
+	e, err := metricOnly(query)
+	if err != nil {
+		return bus.Selector{}, err
+	}
+	return e.Terms[0].Selector, nil
+}
+
+func utc(name string) (slo.Zone, error) {
+	if name != "UTC" {
+		return slo.Zone{}, fmt.Errorf("there is no time zone %q", name)
+	}
+	return slo.Zone{Name: name, Offsets: []slo.Offset{{}}}, nil
+}
+
 func compiler(t testing.TB) *Compiler {
-	c, err := New(Config{Compile: metricOnly, Form: func(string) string { return "counter" }})
+	c, err := New(Config{Compile: metricOnly, Form: func(string) string { return "counter" }, Select: selectOnly, Zone: utc})
 	if err != nil {
 		t.Fatal(err)
 	}

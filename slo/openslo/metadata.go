@@ -16,6 +16,7 @@ const prefix = "evenkeel.dev/"
 const (
 	AnnotationGlobalNamespace = prefix + "global-namespace" // all kinds; also a label; default "default"
 	AnnotationRunbook         = prefix + "runbook"          // SLO: a URL that each alert carries
+	AnnotationOnNoData        = prefix + "on-no-data"       // SLO: Hold, Exclude, Good or Bad
 	AnnotationURL             = prefix + "url"              // target: where to post
 	AnnotationURLFrom         = prefix + "url-from"         // target: the same, where it is a secret: env:NAME or file:PATH
 	AnnotationSecretFrom      = prefix + "secret-from"      // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
@@ -29,7 +30,7 @@ func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook)
+		known = append(known, AnnotationRunbook, AnnotationOnNoData)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
 	}

@@ -64,17 +64,17 @@ type objective struct {
 
 type sliSpec struct {
 	Description     string       `json:"description"`
-	ThresholdMetric *mesh.Node   `json:"thresholdMetric"`
+	ThresholdMetric *metric      `json:"thresholdMetric"`
 	RatioMetric     *ratioMetric `json:"ratioMetric"`
 }
 
 type ratioMetric struct {
-	Counter *bool      `json:"counter"`
-	Good    *metric    `json:"good"`
-	Bad     *metric    `json:"bad"`
-	Total   *metric    `json:"total"`
-	RawType *mesh.Node `json:"rawType"`
-	Raw     *mesh.Node `json:"raw"`
+	Counter *bool   `json:"counter"`
+	Good    *metric `json:"good"`
+	Bad     *metric `json:"bad"`
+	Total   *metric `json:"total"`
+	RawType string  `json:"rawType"`
+	Raw     *metric `json:"raw"`
 }
 
 type metric struct {

@@ -3,6 +3,7 @@ package openslo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"evenkeel.dev/mesh"
@@ -49,8 +50,8 @@ func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definitio
 		r.add(d.KeyProblem(path+".thresholdMetric", "thresholdMetric and ratioMetric exclude each other", "keep ratioMetric"))
 		return slo.SLI{}, false
 	case s.ThresholdMetric != nil:
-		r.add(d.KeyProblem(path+".thresholdMetric", "thresholdMetric is not supported yet", "count good and total events with ratioMetric; for latency, good is a histogram's bucket"))
-		return slo.SLI{}, false
+		g := r.values(d, path+".thresholdMetric", s.ThresholdMetric, false, def)
+		return slo.SLI{Gauge: g}, g != nil
 	case m == nil:
 		if n := node(d, path); n == nil || n.Kind == mesh.NodeMap {
 			r.absent(d, path+".ratioMetric", "the SLI has no ratioMetric", "write ratioMetric with good (or bad) and total")
@@ -59,13 +60,9 @@ func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definitio
 	}
 	path += ".ratioMetric"
 	switch {
-	case m.Raw != nil || m.RawType != nil:
-		field := path + ".raw"
-		if m.Raw == nil {
-			field = path + ".rawType"
-		}
-		r.add(d.KeyProblem(field, "a raw ratio is not supported yet: a mean of ratios is not the ratio of sums", "give good (or bad) and total"))
-		return slo.SLI{}, false
+	case m.Raw != nil || node(d, path+".rawType") != nil:
+		out := r.raw(d, path, m, def)
+		return out, len(r.problems) == before
 	case m.Good != nil && m.Bad != nil:
 		r.add(d.KeyProblem(path+".bad", "good and bad exclude each other", "keep one of them beside total"))
 	case m.Good == nil && m.Bad == nil:
@@ -112,6 +109,45 @@ func (r *run) ratio(d *mesh.Document, path string, m *ratioMetric, def *mesh.Def
 	return out
 }
 
+// raw compiles a ratio that is measured as it stands.
+func (r *run) raw(d *mesh.Document, path string, m *ratioMetric, def *mesh.Definition) slo.SLI {
+	for _, other := range []string{"good", "bad", "total"} {
+		if node(d, path+"."+other) != nil {
+			r.add(d.KeyProblem(path+"."+other, fmt.Sprintf("%s and raw exclude each other", other), "keep good (or bad) and total: they count each event alike"))
+		}
+	}
+	known := []string{slo.RawSuccess, slo.RawFailure}
+	switch n := node(d, path+".rawType"); {
+	case n == nil:
+		r.absent(d, path+".rawType", "raw needs a rawType", "write rawType: success, or failure where the samples are shares of bad events")
+	case n.Kind == mesh.NodeString && !slices.Contains(known, m.RawType):
+		r.add(d.Problem(path+".rawType", fmt.Sprintf("unknown rawType %q", m.RawType), "it is success or failure"))
+	}
+	if m.Raw == nil {
+		r.absent(d, path+".raw", "rawType needs raw", "write raw: {metricSource: {type: Prometheus, spec: {query: …}}}")
+		return slo.SLI{}
+	}
+	g := r.values(d, path+".raw", m.Raw, true, def)
+	if g != nil {
+		g.Raw = m.RawType
+	}
+	return slo.SLI{Gauge: g}
+}
+
+// values compiles a metric whose samples are looked at as they come; nil where there is a problem.
+func (r *run) values(d *mesh.Document, path string, m *metric, mean bool, def *mesh.Definition) *slo.Gauge {
+	text, at, ok := r.queryText(d, path, m, def)
+	if !ok {
+		return nil
+	}
+	s, err := r.cfg.Select(text, mean)
+	if err != nil {
+		r.add(queryProblem(d, at, err))
+		return nil
+	}
+	return &slo.Gauge{Selector: s}
+}
+
 // A query is one side of a ratio.
 type query struct {
 	path string
@@ -120,18 +156,32 @@ type query struct {
 }
 
 func (r *run) metric(d *mesh.Document, path string, m *metric, def *mesh.Definition) query {
+	text, path, ok := r.queryText(d, path, m, def)
+	if !ok {
+		return query{}
+	}
+	e, err := r.cfg.Compile(text)
+	if err != nil {
+		r.add(queryProblem(d, path, err))
+		return query{}
+	}
+	return query{path: path, form: r.cfg.Form(text), expr: &e}
+}
+
+// queryText returns the query of a metric and where it stands.
+func (r *run) queryText(d *mesh.Document, path string, m *metric, def *mesh.Definition) (text, at string, ok bool) {
 	s := m.MetricSource
 	if s == nil {
 		r.absent(d, path+".metricSource", path+".metricSource is missing", "write metricSource: {type: Prometheus, spec: {query: …}}")
-		return query{}
+		return "", "", false
 	}
 	path += ".metricSource"
 	if !r.prometheus(d, path, s, def) {
-		return query{}
+		return "", "", false
 	}
 	if n := node(d, path+".spec"); n == nil {
 		r.absent(d, path+".spec", path+".spec is missing", "write spec: {query: …}")
-		return query{}
+		return "", "", false
 	}
 	var q querySpec
 	ps := d.Decode(path+".spec", &q)
@@ -141,16 +191,11 @@ func (r *run) metric(d *mesh.Document, path string, m *metric, def *mesh.Definit
 		if len(ps) == 0 {
 			r.absent(d, path, path+" is missing", "it holds the PromQL query")
 		}
-		return query{}
+		return "", "", false
 	} else if n.Kind != mesh.NodeString {
-		return query{}
+		return "", "", false
 	}
-	e, err := r.cfg.Compile(q.Query)
-	if err != nil {
-		r.add(queryProblem(d, path, err))
-		return query{}
-	}
-	return query{path: path, form: r.cfg.Form(q.Query), expr: &e}
+	return q.Query, path, true
 }
 
 // prometheus finds out whether a metric source is one of Prometheus, by its type or by the DataSource it names.
@@ -186,14 +231,19 @@ func (r *run) prometheus(d *mesh.Document, path string, s *metricSource, def *me
 // queryProblem puts a mistake of a query to its place in the file.
 func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
 	message, hint, line, column := err.Error(), "", 0, 0
-	var placed interface {
+	var advised interface {
 		error
-		Position() (line, column int)
 		Reason() string
 		Hint() string
 	}
+	if errors.As(err, &advised) {
+		message, hint = advised.Reason(), advised.Hint()
+	}
+	var placed interface {
+		error
+		Position() (line, column int)
+	}
 	if errors.As(err, &placed) {
-		message, hint = placed.Reason(), placed.Hint()
 		line, column = placed.Position()
 		if n := node(d, path); n.TextLine == 0 && (line > 1 || column > 1) {
 			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"evenkeel.dev/mesh"
@@ -15,17 +14,15 @@ import (
 // maxObjectives bounds the objectives of one SLO document.
 const maxObjectives = 20
 
-const defaultWindow = "30d"
-
 func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 	before := len(r.problems)
 	var o object[sloSpec]
 	r.decode(d, &o, &o.Metadata, def)
 	s := &o.Spec
 	r.description(d, s.Description)
-	base := slo.Objective{GlobalNamespace: def.GlobalNamespace, Service: s.Service, Method: slo.MethodOccurrences, Definition: def.Ref}
+	base := slo.Objective{GlobalNamespace: def.GlobalNamespace, Service: s.Service, Method: r.method(d, s), Definition: def.Ref}
+	base.OnNoData = r.noData(d, &o.Metadata, base.Method)
 	r.service(d, s)
-	r.method(d, s)
 	base.Window = r.window(d, s)
 	sli, ok := r.indicator(d, s, def)
 	base.SLI = sli
@@ -35,6 +32,8 @@ func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 		b := base
 		b.Target = target
 		b.Name, b.DisplayName = objectiveName(&o, i)
+		b.Slice = r.slice(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], b.Method)
+		b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
 		r.tiers(d, s, &b)
 		out = append(out, b)
 	}
@@ -67,54 +66,6 @@ func (r *run) service(d *mesh.Document, s *sloSpec) {
 func stringAt(d *mesh.Document, path string) bool {
 	n := node(d, path)
 	return n != nil && n.Kind == mesh.NodeString
-}
-
-func (r *run) method(d *mesh.Document, s *sloSpec) {
-	const path = "spec.budgetingMethod"
-	methods := []string{slo.MethodOccurrences, "Timeslices", "RatioTimeslices"}
-	switch {
-	case s.BudgetingMethod == slo.MethodOccurrences:
-	case node(d, path) == nil:
-		r.absent(d, path, path+" is missing", "write budgetingMethod: Occurrences")
-	case slices.Contains(methods, s.BudgetingMethod):
-		r.add(d.Problem(path, fmt.Sprintf("budgetingMethod %s is not supported yet", s.BudgetingMethod), "use Occurrences, which counts good and total events"))
-	case stringAt(d, path):
-		hint := "use Occurrences"
-		if n := mesh.Nearest(s.BudgetingMethod, methods); n != "" {
-			hint = fmt.Sprintf("did you mean %q?", n)
-		}
-		r.add(d.Problem(path, fmt.Sprintf("unknown budgetingMethod %q", s.BudgetingMethod), hint))
-	}
-}
-
-func (r *run) window(d *mesh.Document, s *sloSpec) slo.Window {
-	w := slo.Window{Type: slo.WindowRolling}
-	w.Duration, _ = slo.ParseDuration(defaultWindow)
-	const path = "spec.timeWindow"
-	switch n := node(d, path); {
-	case n == nil:
-		return w
-	case n.Kind != mesh.NodeList:
-		return w
-	case len(s.TimeWindow) != 1:
-		r.add(d.Problem(path, fmt.Sprintf("timeWindow must have exactly one item, found %d", len(s.TimeWindow)), "write - {duration: 30d, isRolling: true}"))
-		return w
-	}
-	t := &s.TimeWindow[0]
-	switch {
-	case t.Calendar != nil:
-		r.add(d.KeyProblem(path+"[0].calendar", "calendar windows are not supported yet", "use a rolling window: {duration: 30d, isRolling: true}"))
-		return w
-	case t.IsRolling == nil && node(d, path+"[0].isRolling") != nil:
-		return w // no boolean, which is told already
-	case t.IsRolling == nil || !*t.IsRolling:
-		r.add(d.Problem(path+"[0].isRolling", "only rolling windows are supported yet", "write isRolling: true"))
-		return w
-	}
-	if v, ok := r.duration(d, path+"[0].duration", t.Duration, "for example 30d"); ok {
-		w.Duration = v
-	}
-	return w
 }
 
 // indicator returns the SLI of an SLO, its own or one that it refers to.
@@ -168,13 +119,9 @@ func (r *run) targets(d *mesh.Document, s *sloSpec) []slo.Decimal {
 	return out
 }
 
-// unsupported refuses what belongs to methods and metrics that are not done yet.
+// unsupported refuses what is not done yet.
 func (r *run) unsupported(d *mesh.Document, path string) {
 	for _, f := range []struct{ field, message, hint string }{
-		{"op", "op belongs to thresholdMetric, which is not supported yet", "leave it out"},
-		{"value", "value belongs to thresholdMetric, which is not supported yet", "leave it out; count what is fast enough with ratioMetric"},
-		{"timeSliceTarget", "timeSliceTarget belongs to the budgetingMethod Timeslices, which is not supported yet", "leave it out"},
-		{"timeSliceWindow", "timeSliceWindow belongs to the budgetingMethods Timeslices and RatioTimeslices, which are not supported yet", "leave it out"},
 		{"indicator", "composite SLOs (an indicator in an objective) are not supported yet", "write one SLO for each"},
 		{"indicatorRef", "composite SLOs (an indicatorRef in an objective) are not supported yet", "write one SLO for each"},
 		{"compositeWeight", "composite SLOs (compositeWeight) are not supported yet", "write one SLO for each"},

@@ -86,23 +86,32 @@ type compiler struct {
 }
 
 func compile(query string) (*compiler, error) {
-	c := &compiler{query: query}
-	switch {
-	case strings.TrimSpace(query) == "":
-		return nil, &Error{1, 1, "the query is empty", `write for example sum(rate(http_requests_total{job="shop"}[5m]))`}
-	case len(query) > maxQuery:
-		return nil, &Error{1, 1, fmt.Sprintf("the query has %d bytes; at most %d are read", len(query), maxQuery), ""}
-	case !utf8.ValidString(query):
-		return nil, &Error{1, 1, "the query is not UTF-8 text", ""}
-	}
-	e, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+	c, e, err := parse(query)
 	if err != nil {
-		return nil, c.parseError(err)
+		return nil, err
 	}
 	if err := c.expr(e, one()); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// parse reads a query with Prometheus' own parser.
+func parse(query string) (*compiler, parser.Expr, error) {
+	c := &compiler{query: query}
+	switch {
+	case strings.TrimSpace(query) == "":
+		return nil, nil, &Error{1, 1, "the query is empty", `write for example sum(rate(http_requests_total{job="shop"}[5m]))`}
+	case len(query) > maxQuery:
+		return nil, nil, &Error{1, 1, fmt.Sprintf("the query has %d bytes; at most %d are read", len(query), maxQuery), ""}
+	case !utf8.ValidString(query):
+		return nil, nil, &Error{1, 1, "the query is not UTF-8 text", ""}
+	}
+	e, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+	if err != nil {
+		return nil, nil, c.parseError(err)
+	}
+	return c, e, nil
 }
 
 // parseError takes over the first error of the parser, with its place.

@@ -18,13 +18,14 @@ import (
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
+	"evenkeel.dev/slo/zone"
 )
 
 var update = flag.Bool("update", false, "write what is said now into the golden file")
 
 func kinds(t testing.TB) *mesh.Kinds {
 	t.Helper()
-	c, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, EnvPrefix: "EVENKEEL_SECRET_"})
+	c, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: "EVENKEEL_SECRET_"})
 	if err != nil {
 		t.Fatal(err)
 	}

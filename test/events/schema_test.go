@@ -230,6 +230,7 @@ func jsonKind(t reflect.Type) string {
 func samples() map[string][]any {
 	ratio, rate, sli := -0.5, 3.5, slo.MustDecimal("0.9993")
 	window := slo.Window{Type: "rolling", Duration: slo.Duration(30 * bus.Day)}
+	month := slo.NewCalendarWindow(slo.Calendar{Unit: slo.UnitMonth, Count: 1, Start: "2026-01-01 00:00:00", Zone: slo.Zone{Name: "Europe/Berlin"}})
 	pair := &slo.AlertPair{Long: slo.Duration(bus.Hour), Short: slo.Duration(5 * bus.Minute), Factor: slo.MustDecimal("14.4"), LongRate: 20, ShortRate: 30.5}
 	budget := slo.Budget{Total: 10, Consumed: 15, Remaining: -5, RemainingRatio: &ratio}
 	at := bus.Time(1_800_000_000_000)
@@ -243,9 +244,11 @@ func samples() map[string][]any {
 			},
 		},
 		slo.StatusEventType: {
-			slo.StatusEvent{Status: slo.Status{State: slo.StateUnknown, Window: window}},
+			slo.StatusEvent{Status: slo.Status{State: slo.StateUnknown, Window: window, Method: slo.MethodOccurrences}},
 			slo.StatusEvent{Previous: slo.StateHealthy, Status: slo.Status{
-				State: slo.StateWarning, Window: window, SLIBad: true, SLI: &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
+				State: slo.StateWarning, Window: month, Method: slo.MethodTimeslices, Slice: slo.Duration(bus.Minute), Slices: 44640, SLIBad: true,
+				Period: &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
+				SLI:    &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
 				BurnRates: []slo.BurnRate{{Window: slo.Duration(bus.Hour), Rate: &rate}, {Window: slo.Duration(bus.Day)}}, Alerts: []slo.AlertStatus{{Tier: "page", State: slo.AlertFiring, Since: slo.Moment(at)}},
 			}},
 		},

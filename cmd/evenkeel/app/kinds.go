@@ -12,11 +12,12 @@ import (
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
+	"evenkeel.dev/slo/zone"
 )
 
 // kinds is the one list of compilers of definitions.
 func kinds() (*mesh.Kinds, error) {
-	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, EnvPrefix: secretPrefix})
+	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
 	if err != nil {
 		return nil, err
 	}
