@@ -81,15 +81,20 @@ func (s *Stage) watch(t *tracker, at bus.Time, behind bool) {
 		return // what is not known changes nothing
 	}
 	for i := range t.alerts {
-		s.watchTier(t, i, at, behind)
+		switch tier := &t.tiers[i]; {
+		case tier.isBurn():
+			s.watchTier(t, i, at, behind)
+		case tier.Absent == 0:
+			s.watchBudget(t, i, at, behind)
+		}
 	}
 }
 
-// look compares the pairs with their factors.
+// look compares the pairs with their factors. A long window whose events are too few to tell counts as under.
 func (t *tracker) look(i int) (long, short uint8) {
 	for k, p := range t.pairs[i] {
 		l, sh := &t.rings.rings[p.long], &t.rings.rings[p.short]
-		if t.budget.over(l.good, l.total, p.factor) {
+		if t.budget.over(l.good, l.total, p.factor) && (t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(l.good, l.total)) {
 			long |= 1 << k
 		}
 		if t.budget.over(sh.good, sh.total, p.factor) {
@@ -244,8 +249,9 @@ func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEven
 	if state == AlertResolved || state == AlertLate || state == AlertInactive {
 		e.EndsAt = max(at, a.starts).String()
 	}
-	ps := t.evidence(i)
-	e.Pair = &ps[min(int(a.pair), len(ps)-1)]
+	if ps := t.evidence(i); len(ps) > 0 {
+		e.Pair = &ps[min(int(a.pair), len(ps)-1)]
+	}
 	return e
 }
 

@@ -138,17 +138,23 @@ type Term struct {
 type Alerting struct {
 	Disabled    bool              `json:"disabled,omitempty"`
 	Tiers       []Tier            `json:"tiers,omitempty"`
-	Notify      []string          `json:"notify,omitempty"` // names of AlertNotificationTarget definitions; empty: the default targets
+	Extra       []Tier            `json:"extra,omitempty"`     // beside those, or beside the default ones
+	Unguarded   bool              `json:"unguarded,omitempty"` // burn alerts fire by their ratio alone, however few events there are
+	Notify      []string          `json:"notify,omitempty"`    // names of AlertNotificationTarget definitions; empty: the default targets
 	Runbook     string            `json:"runbook,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// A Tier is one alert of an objective: it fires when, for any of its pairs, both burn rates are above the factor.
+// A Tier is one alert of an objective. It fires when, for any of its pairs, both burn rates are above the factor; or it is about one
+// of the other things.
 type Tier struct {
-	Name     string     `json:"name"`     // "page" or "ticket", or the name of the AlertPolicy's condition
-	Severity string     `json:"severity"` // "page" or "ticket"
-	Pairs    []BurnPair `json:"pairs"`
-	Notify   []string   `json:"notify,omitempty"`
+	Name       string     `json:"name"`     // "page" or "ticket", or the name of the AlertPolicy's condition
+	Severity   string     `json:"severity"` // "page" or "ticket"
+	Pairs      []BurnPair `json:"pairs,omitempty"`
+	Spent      *Decimal   `json:"spent,omitempty"`      // it fires when this share of the budget is spent
+	Exhaustion Duration   `json:"exhaustion,omitempty"` // it fires when the budget is foretold to end within this time
+	Absent     Duration   `json:"absent,omitempty"`     // it fires when no samples have come for this time
+	Notify     []string   `json:"notify,omitempty"`
 }
 
 // A BurnPair is a long and a short window with the burn rate that both must be above.

@@ -70,6 +70,9 @@ func timed(t testing.TB) []Objective {
 	daily := simObjective(t, "0.99", "30d")
 	daily.Name = "daily"
 	daily.Window = NewCalendarWindow(Calendar{Unit: UnitDay, Count: 1, Start: "2027-01-01 08:10:00", Zone: Zone{Name: "UTC", Offsets: []Offset{{}}}})
+	extra(Tier{Name: "half", Severity: SeverityTicket, Spent: decimalPtr("0.5")}, Tier{Name: "ends", Severity: SeverityPage, Exhaustion: Duration(2 * bus.Hour)},
+		Tier{Name: "no-data", Severity: SeverityTicket, Absent: Duration(bus.Minute)})(&daily)
+	daily.Alerting.Disabled = false
 	slices := simObjective(t, "0.9", "7d")
 	slices.Name, slices.Method, slices.Slice, slices.OnNoData = "slices", MethodTimeslices, &Slice{Length: Duration(10 * bus.Second), Target: MustDecimal("0.8")}, NoDataBad
 	ratio := daily

@@ -257,6 +257,7 @@ func (s *Stage) tick() {
 	s.failover()
 	s.advance(secondOf(s.watermark()))
 	for _, t := range s.order {
+		s.watchAbsence(t)
 		previous := t.state
 		if t.judge(s.closed, s.now) {
 			t.dirty = true

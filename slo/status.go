@@ -50,6 +50,7 @@ type Status struct {
 	SLI             *Decimal      `json:"sli"` // null where there were no events
 	Events          Events        `json:"events"`
 	Budget          Budget        `json:"budget"`
+	Forecast        *Forecast     `json:"forecast,omitempty"` // of the budget's end; absent where none is in sight
 	BurnRates       []BurnRate    `json:"burnRates"`
 	Alerts          []AlertStatus `json:"alerts"`
 	Coverage        float64       `json:"coverage"` // share of the window so far for which there is data, 0 to 1

@@ -116,6 +116,13 @@ func (e *encoder) status(st *Status, asOf Moment) {
 	if st.Slice > 0 {
 		e.float(st.Slices)
 	}
+	e.bool(st.Forecast != nil)
+	if f := st.Forecast; f != nil {
+		e.uint(uint64(f.Window))
+		e.uint(uint64(f.In))
+		e.uint(uint64(f.Early))
+		e.uint(uint64(f.Late))
+	}
 	e.name(st.State)
 	e.name(st.Reason)
 	e.bool(st.SLIBad)
@@ -205,6 +212,12 @@ func (d *reader) window(st *Status) {
 	st.Method, st.Slice = d.name(), Duration(d.uint())
 	if st.Slice > 0 {
 		st.Slices = d.float()
+	}
+	if d.bool() {
+		st.Forecast = &Forecast{Window: Duration(d.uint()), In: Duration(d.uint()), Early: Duration(d.uint()), Late: Duration(d.uint())}
+		if f := st.Forecast; f.Window <= 0 || f.In < 0 || f.Early < 0 || f.Late < 0 {
+			d.fail()
+		}
 	}
 }
 

@@ -119,6 +119,10 @@ func ValidateTiers(tiers []Tier, target Decimal, window Duration) error {
 			return fmt.Errorf("tier %s stands twice; one alert per tier", t.Name)
 		case t.Severity != SeverityPage && t.Severity != SeverityTicket:
 			return fmt.Errorf("tier %s: severity %q is neither %q nor %q", t.Name, t.Severity, SeverityPage, SeverityTicket)
+		case !t.isBurn():
+			if err := t.validateOther(); err != nil {
+				return err
+			}
 		case len(t.Pairs) == 0 || len(t.Pairs) > MaxPairs:
 			return fmt.Errorf("tier %s has %d window pairs; from 1 to %d are allowed", t.Name, len(t.Pairs), MaxPairs)
 		}

@@ -357,6 +357,9 @@ func (t *tracker) counts(closed int64) Status {
 	if t.rings.calendar != nil {
 		st.Period = &Period{From: Moment(t.rings.from * 1000), Until: Moment(t.rings.until * 1000)}
 	}
+	if t.state != StateUnknown && t.state != "" {
+		st.Forecast = t.forecast(closed)
+	}
 	for i, w := range t.windows {
 		r := &t.rings.rings[i]
 		br := BurnRate{Window: w}

@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"math/big"
+	"slices"
 
 	"evenkeel.dev/bus"
 )
@@ -75,9 +76,9 @@ func (o *Objective) Tiers() []Tier { return o.tiersFor(o.Window.Duration) }
 func (o *Objective) tiersFor(length Duration) []Tier {
 	switch {
 	case o.Alerting.Disabled:
-		return nil
+		return o.Alerting.Extra
 	case len(o.Alerting.Tiers) > 0:
-		return o.Alerting.Tiers
+		return slices.Concat(o.Alerting.Tiers, o.Alerting.Extra)
 	}
 	tiers, _ := DefaultTiers(o.Target, o.Window.Duration)
 	if o.Slice != nil {
@@ -86,7 +87,7 @@ func (o *Objective) tiersFor(length Duration) []Tier {
 	if length != o.Window.Duration {
 		scaleTiers(tiers, o.Target, o.Window.Duration, length)
 	}
-	return tiers
+	return append(tiers, o.Alerting.Extra...)
 }
 
 // Validate checks everything that the stage relies on; the error says what is wrong and what would be right.

@@ -59,7 +59,6 @@ func (r *run) policy(d *mesh.Document, path, name string, s *policySpec) *policy
 	}{
 		{"alertWhenBreaching", s.AlertWhenBreaching, true, "an alert tells when it begins; leave the field out or remove the policy"},
 		{"alertWhenResolved", s.AlertWhenResolved, true, "an alert tells when it ends, since receivers close by it; leave the field out or write true"},
-		{"alertWhenNoData", s.AlertWhenNoData, false, "without data an SLO is UNKNOWN, which its status and events say; leave the field out or write false"},
 	} {
 		if f.value != nil && *f.value != f.want {
 			r.add(d.Problem(path+"."+f.field, fmt.Sprintf("%s: %t is not supported yet", f.field, *f.value), f.hint))
@@ -76,6 +75,10 @@ func (r *run) policy(d *mesh.Document, path, name string, s *policySpec) *policy
 	}
 	for i := range s.NotificationTargets {
 		r.targetItem(d, fmt.Sprintf("%s.notificationTargets[%d]", path, i), &s.NotificationTargets[i], p)
+	}
+	if s.AlertWhenNoData != nil && *s.AlertWhenNoData && len(p.conditions) > 0 {
+		first := p.conditions[0]
+		p.conditions = append(p.conditions, conditionResult{tier: slo.Tier{Name: name + "-no-data", Severity: first.tier.Severity, Absent: absentAfter}, doc: d, path: path + ".alertWhenNoData"})
 	}
 	for i := range p.conditions {
 		p.conditions[i].tier.Notify = p.notify
@@ -236,6 +239,7 @@ func (r *run) alerting(d *mesh.Document, s *sloSpec, m *metadata, def *mesh.Defi
 	if s.Description != "" {
 		a.Annotations = map[string]string{"description": s.Description}
 	}
+	r.extra(d, m, &a)
 	const path = "spec.alertPolicies"
 	n := node(d, path)
 	a.Disabled = n != nil && n.Kind == mesh.NodeList && len(n.Items) == 0
@@ -311,7 +315,7 @@ func (r *run) tiers(d *mesh.Document, s *sloSpec, o *slo.Objective) {
 func (r *run) tier(d *mesh.Document, path string, c conditionResult, o *slo.Objective) {
 	for j := range o.Alerting.Tiers {
 		if t := &o.Alerting.Tiers[j]; t.Name == c.tier.Name {
-			if !slices.Equal(t.Pairs, c.tier.Pairs) || t.Severity != c.tier.Severity {
+			if !slices.Equal(t.Pairs, c.tier.Pairs) || t.Severity != c.tier.Severity || t.Absent != c.tier.Absent {
 				r.add(d.Problem(path, fmt.Sprintf("two different conditions are named %q", c.tier.Name), "rename one of them"))
 				return
 			}

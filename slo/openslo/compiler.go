@@ -2,7 +2,7 @@
 // AlertNotificationTarget, as https://openslo.com describes them.
 //
 // It is strict: what is not understood is a problem with its place, and never ignored. What OpenSLO can say and Evenkeel cannot do
-// yet is refused by name, with what works instead: composite objectives, alertWhenNoData, alertWhenResolved: false, targets inside a policy, mail.
+// yet is refused by name, with what works instead: composite objectives, alertWhenResolved: false, targets inside a policy, mail.
 //
 // Where the specification leaves a choice, this is Evenkeel's:
 //
@@ -22,7 +22,7 @@
 //     both above the threshold (op gt; gte is taken as the same). The short window is a twelfth of lookbackWindow, in whole
 //     minutes and at least one, as the workbook advises; alertAfter, where given, takes its place: burning for that long is asked
 //     as a mean and not by a timer, which the workbook shows to miss repeated short outages. Severity is page (or critical) or
-//     ticket (or warning);
+//     ticket (or warning). alertWhenNoData: true is one more alert, "<policy>-no-data", when no samples have come for ten minutes;
 //   - the annotations evenkeel.dev/… of [Annotations] carry what OpenSLO has no field for. The global namespace may be a label too.
 package openslo
 

@@ -14,23 +14,27 @@ const prefix = "evenkeel.dev/"
 
 // Annotations of metadata that have a meaning here; another with the same prefix is a mistake.
 const (
-	AnnotationGlobalNamespace = prefix + "global-namespace" // all kinds; also a label; default "default"
-	AnnotationRunbook         = prefix + "runbook"          // SLO: a URL that each alert carries
-	AnnotationOnNoData        = prefix + "on-no-data"       // SLO: Hold, Exclude, Good or Bad
-	AnnotationURL             = prefix + "url"              // target: where to post
-	AnnotationURLFrom         = prefix + "url-from"         // target: the same, where it is a secret: env:NAME or file:PATH
-	AnnotationSecretFrom      = prefix + "secret-from"      // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
-	AnnotationAllowPrivate    = prefix + "allow-private"    // target: "true" lets it be a private or loopback address
-	AnnotationDefault         = prefix + "default"          // target: "true" makes it hear alerts that name no target
-	AnnotationWatchdog        = prefix + "watchdog"         // target: "false" spares it the always-firing alert
-	AnnotationWatchdogEvery   = prefix + "watchdog-every"   // target: how often, at least 10s
+	AnnotationGlobalNamespace = prefix + "global-namespace"  // all kinds; also a label; default "default"
+	AnnotationRunbook         = prefix + "runbook"           // SLO: a URL that each alert carries
+	AnnotationOnNoData        = prefix + "on-no-data"        // SLO: Hold, Exclude, Good or Bad
+	AnnotationBudgetAlerts    = prefix + "budget-alerts"     // SLO: shares of the budget at which to alert, "50%, 90%"
+	AnnotationExhaustion      = prefix + "exhaustion-alert"  // SLO: alert when the budget is foretold to end within this time
+	AnnotationAbsent          = prefix + "absent-alert"      // SLO: alert when no samples have come for this time
+	AnnotationLowTraffic      = prefix + "low-traffic-guard" // SLO: "false" lets burn alerts fire by the ratio alone
+	AnnotationURL             = prefix + "url"               // target: where to post
+	AnnotationURLFrom         = prefix + "url-from"          // target: the same, where it is a secret: env:NAME or file:PATH
+	AnnotationSecretFrom      = prefix + "secret-from"       // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
+	AnnotationAllowPrivate    = prefix + "allow-private"     // target: "true" lets it be a private or loopback address
+	AnnotationDefault         = prefix + "default"           // target: "true" makes it hear alerts that name no target
+	AnnotationWatchdog        = prefix + "watchdog"          // target: "false" spares it the always-firing alert
+	AnnotationWatchdogEvery   = prefix + "watchdog-every"    // target: how often, at least 10s
 )
 
 func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook, AnnotationOnNoData)
+		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
 	}
