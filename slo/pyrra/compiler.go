@@ -12,7 +12,7 @@
 //     notification has. The description goes with each alert too.
 //
 // What has no meaning here is read and does nothing: alert names, the alert about absent metrics (without data an SLO is UNKNOWN),
-// partial_response_strategy, which is about the rules that Pyrra makes. Convert tells of each. Grouping, latencyNative and bool_gauge are
+// partial_response_strategy and performanceOverAccuracy, which are about the rules that Pyrra makes. Convert tells of each. Grouping, latencyNative and bool_gauge are
 // refused, with what to write instead.
 package pyrra
 

@@ -70,5 +70,8 @@ func (r *reading) told(o *slo.Objective) (left, notes []mesh.Problem) {
 	if s.PartialResponseStrategy != nil {
 		notes = append(notes, at("spec.partial_response_strategy", "partial_response_strategy is left out: it is about the rules of Thanos"))
 	}
+	if s.PerformanceOverAccuracy != nil {
+		notes = append(notes, at("spec.performanceOverAccuracy", "performanceOverAccuracy is left out: counts are exact here, and cost the same"))
+	}
 	return left, mesh.SortProblems(notes)
 }

@@ -36,6 +36,7 @@ type spec struct {
 	Indicator               indicator  `json:"indicator"`
 	Alerting                alerting   `json:"alerting"`
 	PartialResponseStrategy *mesh.Node `json:"partial_response_strategy"`
+	PerformanceOverAccuracy *mesh.Node `json:"performanceOverAccuracy"`
 }
 
 type indicator struct {
