@@ -121,11 +121,15 @@ type Document struct {
 }
 
 // NewDocument makes a document of a map. It refuses what has no apiVersion, kind or metadata.name, and names that are no DNS
-// labels (RFC 1123).
+// labels (RFC 1123). A plain document (see [KindPlain]) is named by what it has instead.
 func NewDocument(file, source string, root *Node) (Document, []Problem) {
 	d := Document{File: file, Root: root, Source: source, Namespace: "default"}
 	if root.Kind != NodeMap {
 		return d, []Problem{d.Problem("", "a document must be a map, found "+root.Kind.String(), "begin with apiVersion, kind, metadata and spec")}
+	}
+	if isPlain(root) {
+		d.JSON = root.AppendJSON(nil)
+		return d, d.plainHeader()
 	}
 	var ps []Problem
 	text := func(path, hint string) string {

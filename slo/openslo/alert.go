@@ -70,7 +70,7 @@ func (r *run) policy(d *mesh.Document, path, name string, s *policySpec) *policy
 	for i := range s.Conditions {
 		r.conditionItem(d, fmt.Sprintf("%s.conditions[%d]", path, i), name, &s.Conditions[i], p)
 	}
-	if n := node(d, path+".notificationTargets"); len(s.NotificationTargets) == 0 && (n == nil || n.Kind == mesh.NodeList) {
+	if node(d, path+".notificationTargets") == nil {
 		r.absent(d, path+".notificationTargets", "the policy has no notificationTargets", "write - targetRef: NAME")
 	}
 	for i := range s.NotificationTargets {
@@ -235,10 +235,8 @@ func (r *run) pair(d *mesh.Document, path string, c *condition) (slo.BurnPair, b
 
 // alerting compiles the alertPolicies of an SLO. The tiers are set later, when the target is known.
 func (r *run) alerting(d *mesh.Document, s *sloSpec, m *metadata, def *mesh.Definition) slo.Alerting {
-	a := slo.Alerting{Runbook: r.runbook(d, m)}
-	if s.Description != "" {
-		a.Annotations = map[string]string{"description": s.Description}
-	}
+	a := slo.Alerting{Runbook: r.runbook(d, m), Annotations: alertAnnotations(s.Description, m)}
+	s.defaults = r.someDefaults(d, m)
 	r.extra(d, m, &a)
 	const path = "spec.alertPolicies"
 	n := node(d, path)
@@ -310,6 +308,7 @@ func (r *run) tiers(d *mesh.Document, s *sloSpec, o *slo.Objective) {
 			r.tier(d, fmt.Sprintf("spec.alertPolicies[%d]", i), c, o)
 		}
 	}
+	keepDefaults(o, s.defaults)
 }
 
 func (r *run) tier(d *mesh.Document, path string, c conditionResult, o *slo.Objective) {

@@ -23,7 +23,10 @@
 //     minutes and at least one, as the workbook advises; alertAfter, where given, takes its place: burning for that long is asked
 //     as a mean and not by a timer, which the workbook shows to miss repeated short outages. Severity is page (or critical) or
 //     ticket (or warning). alertWhenNoData: true is one more alert, "<policy>-no-data", when no samples have come for ten minutes;
-//   - the annotations evenkeel.dev/… of [Annotations] carry what OpenSLO has no field for. The global namespace may be a label too.
+//   - the annotations evenkeel.dev/… of [Annotations] carry what OpenSLO has no field for. The global namespace may be a label too;
+//   - an empty list of notificationTargets: the targets that hear what names none.
+//
+// Documents of v1alpha (SLO and Service) are understood as the v1 documents that say the same; [Compiler.Convert] shows those.
 package openslo
 
 import (
@@ -78,13 +81,13 @@ func New(c Config) (*Compiler, error) {
 	return &Compiler{cfg: c}, nil
 }
 
-// Kinds lists the kinds of OpenSLO v1.
+// Kinds lists the kinds of OpenSLO v1 and v1alpha.
 func (*Compiler) Kinds() []mesh.Kind {
 	var ks []mesh.Kind
 	for _, k := range []string{KindSLO, KindSLI, KindService, KindSource, KindPolicy, KindCondition, KindTarget} {
 		ks = append(ks, mesh.Kind{APIVersion: APIVersion, Kind: k})
 	}
-	return ks
+	return append(ks, alphaKinds()...)
 }
 
 // Compile resolves references over docs and existing, checks docs, and returns their definitions in the order of docs, followed by
@@ -229,6 +232,10 @@ func (r *run) definition(e *entry) mesh.Definition {
 	def := mesh.Definition{Ref: d.Ref(), Digest: mesh.Digest(d.JSON), Source: d.Source, Spec: d.JSON}
 	if e.stored != nil {
 		def.Source, def.Spec, def.Digest = e.stored.Source, e.stored.Spec, e.stored.Digest
+	}
+	if d.APIVersion == APIVersionAlpha {
+		r.compileAlpha(d, &def)
+		return def
 	}
 	switch d.Kind {
 	case KindSLO:

@@ -34,7 +34,7 @@ func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic)
+		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationAlerts, AnnotationAlert+"NAME")
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
 	}
@@ -47,7 +47,7 @@ func annotationPath(name string) string { return mesh.JoinPath("metadata.annotat
 func (r *run) annotations(d *mesh.Document, m *metadata) {
 	known := knownAnnotations(d.Kind)
 	for name := range m.Annotations { // problems are sorted afterwards
-		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) {
+		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || d.Kind == KindSLO && strings.HasPrefix(name, AnnotationAlert) && name != AnnotationAlert {
 			continue
 		}
 		hint := "known: " + strings.Join(known, ", ")

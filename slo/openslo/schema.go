@@ -34,6 +34,8 @@ type sloSpec struct {
 	BudgetingMethod string       `json:"budgetingMethod"`
 	Objectives      []objective  `json:"objectives"`
 	AlertPolicies   []policyItem `json:"alertPolicies"`
+
+	defaults string // which of the default alerts it has, where only one
 }
 
 type indicator struct {

@@ -33,7 +33,9 @@ func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 		b.Target = target
 		b.Name, b.DisplayName = objectiveName(&o, i)
 		b.Slice = r.slice(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], b.Method)
-		b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
+		if ok {
+			b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
+		}
 		r.tiers(d, s, &b)
 		out = append(out, b)
 	}

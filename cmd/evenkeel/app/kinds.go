@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -12,16 +13,36 @@ import (
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
+	"evenkeel.dev/slo/pyrra"
+	"evenkeel.dev/slo/sloth"
 	"evenkeel.dev/slo/zone"
 )
 
 // kinds is the one list of compilers of definitions.
 func kinds() (*mesh.Kinds, error) {
-	files, err := openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
+	cs, err := compilers()
 	if err != nil {
 		return nil, err
 	}
-	return mesh.NewKinds(files)
+	return mesh.NewKinds(cs.all()...)
+}
+
+// A compilerSet is all compilers of definitions.
+type compilerSet struct {
+	openslo *openslo.Compiler
+	sloth   *sloth.Compiler
+	pyrra   *pyrra.Compiler
+}
+
+func (c *compilerSet) all() []mesh.Compiler { return []mesh.Compiler{c.openslo, c.sloth, c.pyrra} }
+
+func compilers() (*compilerSet, error) {
+	var c compilerSet
+	var errs [3]error
+	c.openslo, errs[0] = openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
+	c.sloth, errs[1] = sloth.New(sloth.Config{Compile: promql.Compile, Form: promql.Form})
+	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form})
+	return &c, errors.Join(errs[:]...)
 }
 
 // KindNames lists the kinds of definitions, as they are written.

@@ -1,0 +1,75 @@
+package pyrra
+
+import (
+	"fmt"
+
+	"evenkeel.dev/bus"
+	"evenkeel.dev/slo"
+)
+
+// A burn is one of Pyrra's alerts: its factor, and by what the objective's window is divided for its long and its short window (those for
+// 28 days are 1h/5m, 6h/30m, 1d/2h and 4d/6h; slo/rules.go of Pyrra).
+type burn struct {
+	name, severity, factor string
+	long, short            bus.Time
+}
+
+func burns() []burn {
+	return []burn{
+		{"page-14x", slo.SeverityPage, "14", 672, 8064},
+		{"page-7x", slo.SeverityPage, "7", 112, 1344},
+		{"ticket-2x", slo.SeverityTicket, "2", 28, 336},
+		{"ticket-1x", slo.SeverityTicket, "1", 7, 112},
+	}
+}
+
+// present is the window that tells whether an SLI is good now, which each objective has.
+const present = slo.Duration(5 * bus.Minute)
+
+// Tiers returns the alerts that Pyrra makes for a target and a window. Notes say what had to differ: an alert whose factor can never be
+// reached, or whose short window is no whole minute, is left out; and where there would be more different windows than an objective may
+// have, the short window that is nearest to 5m, which each objective has anyway, is 5m.
+func Tiers(target slo.Decimal, window slo.Duration) (tiers []slo.Tier, notes []string, err error) {
+	for _, b := range burns() {
+		p := slo.BurnPair{Long: scaled(window, b.long), Short: scaled(window, b.short), Factor: slo.MustDecimal(b.factor)}
+		t := slo.Tier{Name: b.name, Severity: b.severity, Pairs: []slo.BurnPair{p}}
+		if p.Short < slo.Duration(bus.Minute) {
+			notes = append(notes, fmt.Sprintf("the alert with factor %s is left out: its short window rounds to nothing, as in Pyrra", b.factor))
+			continue
+		}
+		if err := slo.ValidateTiers([]slo.Tier{t}, target, window); err != nil {
+			notes = append(notes, fmt.Sprintf("the alert with factor %s is left out: %v", b.factor, err))
+			continue
+		}
+		tiers = append(tiers, t)
+	}
+	for slo.ValidateTiers(tiers, target, window) != nil {
+		nearest := near(tiers)
+		if nearest == nil {
+			return nil, notes, slo.ValidateTiers(tiers, target, window)
+		}
+		notes = append(notes, fmt.Sprintf("the short window of the alert with factor %s is 5m instead of %s: an objective has at most %d different windows, 5m included", nearest.Factor, nearest.Short, slo.MaxWindows))
+		nearest.Short = present
+	}
+	return tiers, notes, nil
+}
+
+// scaled divides a window as Pyrra does, rounded to whole minutes, halves up.
+func scaled(window slo.Duration, by bus.Time) slo.Duration {
+	return slo.Duration((window.Time()/by + bus.Minute/2) / bus.Minute * bus.Minute)
+}
+
+// near returns the pair whose short window is nearest to 5m without being it, in proportion, and may become it.
+func near(tiers []slo.Tier) *slo.BurnPair {
+	var out *slo.BurnPair
+	distance := func(d slo.Duration) float64 {
+		return float64(max(d, present)) / float64(min(d, present))
+	}
+	for i := range tiers {
+		p := &tiers[i].Pairs[0]
+		if p.Short != present && p.Long > present && (out == nil || distance(p.Short) < distance(out.Short)) {
+			out = p
+		}
+	}
+	return out
+}
