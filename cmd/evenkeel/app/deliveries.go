@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"evenkeel.dev/bus"
-	"evenkeel.dev/bus/webhook"
 	"evenkeel.dev/console"
 	"evenkeel.dev/slo/notify"
 )
@@ -101,23 +100,4 @@ func (d *deliveries) Resend(ctx context.Context, ids []string, by console.Identi
 		return fmt.Errorf("append resend: %w", err)
 	}
 	return nil
-}
-
-// order makes a request of the webhook shell from a delivery of the notify stage.
-func order(r notify.Renderer) func(bus.Message) (webhook.Request, bool, error) {
-	return func(m bus.Message) (webhook.Request, bool, error) {
-		d, ok, err := notify.DecodeDelivery(m)
-		if !ok || err != nil {
-			return webhook.Request{}, false, err
-		}
-		t := d.Target
-		return webhook.Request{
-			ID: d.ID, Attempt: d.Attempt, Receiver: d.TargetKey, Key: d.Key(), Follows: d.Follows, NotAfter: d.NotAfter,
-			URL: t.Endpoint(), URLFrom: t.URLFrom, SecretFrom: t.SecretFrom, Sign: t.Signed(), AllowPrivate: t.AllowPrivate,
-			Render: func(secret string) (webhook.Content, error) {
-				c, err := r.Render(d, secret)
-				return webhook.Content{Method: c.Method, Path: c.Path, Header: c.Header, Body: c.Body}, err
-			},
-		}, true, nil
-	}
 }
