@@ -27,7 +27,7 @@ type Trial struct {
 	Done    bus.Time `json:"done,omitempty"`
 }
 
-// OutcomeRefused is the outcome of a test that was not ordered.
+// OutcomeRefused is the outcome of a test that was not ordered; the message says why.
 const OutcomeRefused = "refused"
 
 const (
