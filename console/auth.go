@@ -111,7 +111,7 @@ func checkGrant(g Grant) error {
 	if len(g.Token) < minToken {
 		return fmt.Errorf("it has fewer than %d characters", minToken)
 	}
-	if n := len(g.GlobalNamespaces); n > 0 && (g.Role == Operator || g.Role == Admin) {
+	if n := len(g.GlobalNamespaces); n > 0 && g.Role == Admin {
 		return fmt.Errorf("role %s acts on the whole engine and cannot be bound to global namespaces", g.Role)
 	} else if n > 1 && g.Role == Sender {
 		return fmt.Errorf("a sender can be bound to one global namespace, here are %d", n)

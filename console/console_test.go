@@ -302,7 +302,7 @@ func TestAuthorityRefuses(t *testing.T) {
 		"has no name":        {{Identity{Role: Viewer}, tokenAdmin}},
 		"fewer than 16":      {{Identity{Name: "x", Role: Viewer}, "short"}},
 		"are the same":       {{Identity{Name: "x", Role: Viewer}, tokenAdmin}, {Identity{Name: "y", Role: Admin}, tokenAdmin}},
-		"cannot be bound":    {{Identity{"x", Operator, []string{"shop"}}, tokenAdmin}},
+		"cannot be bound":    {{Identity{"x", Admin, []string{"shop"}}, tokenAdmin}},
 		"one global namespa": {{Identity{"x", Sender, []string{"shop", "bank"}}, tokenAdmin}},
 	} {
 		if _, err := NewAuthority(g); err == nil || !strings.Contains(err.Error(), want) {

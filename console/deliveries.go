@@ -18,8 +18,9 @@ type Delivery struct {
 	ID              string `json:"id"`
 	Target          string `json:"target"`
 	Type            string `json:"type"`
-	State           string `json:"state"` // pending, delivered, dead
-	Reason          string `json:"reason,omitempty"`
+	State           string `json:"state"`             // pending, held, delivered, dead
+	Reason          string `json:"reason,omitempty"`  // why it is held or dead
+	Silence         string `json:"silence,omitempty"` // ID of the silence that holds it
 	Message         string `json:"message,omitempty"`
 	Status          int    `json:"status,omitempty"` // HTTP status of the last answer
 	Attempts        int    `json:"attempts"`
@@ -52,7 +53,7 @@ func (s *Server) resendDelivery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, d := range all {
-		if d.ID != id {
+		if d.ID != id || !IdentityOf(r.Context()).Sees(d.GlobalNamespace) {
 			continue
 		}
 		if d.State != "dead" {

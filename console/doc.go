@@ -12,7 +12,7 @@
 //
 //	role      may
 //	viewer    read; with global namespaces named, only theirs
-//	operator  read, resend deliveries, ask for and accept repairs
+//	operator  read, resend deliveries, silence alerts, test targets, ask for and accept repairs; with global namespaces named, only theirs and no repairs
 //	author    read, change definitions; with global namespaces named, only theirs
 //	sender    append telemetry; with one global namespace named, its samples are stamped with it
 //	admin     everything, also back-ups and profiles

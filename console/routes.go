@@ -40,9 +40,13 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/events/schema", s.Schema != nil, s.eventsSchema)
 	with(mayRead, "GET /api/v1/deliveries", s.Deliveries != nil, s.listDeliveries)
 	with(mayOperate, "POST /api/v1/deliveries/{id}/resend", s.Deliveries != nil, s.resendDelivery)
+	with(mayRead, "GET /api/v1/silences", s.Silences != nil, s.listSilences)
+	with(mayOperate, "POST /api/v1/silences", s.Silences != nil, s.addSilence)
+	with(mayOperate, "DELETE /api/v1/silences/{id}", s.Silences != nil, s.expireSilence)
+	with(mayOperate, "POST /api/v1/targets/{namespace}/{name}/test", s.TargetTests != nil, s.testTarget)
 	with(mayRead, "GET /api/v1/targets", s.Targets != nil, s.whole(s.listTargets))
 	with(mayRead, "GET /api/v1/repair", s.Repairs != nil, s.whole(s.explainRepair))
-	with(mayOperate, "POST /api/v1/repair", s.Repairs != nil, s.acceptRepair)
+	with(mayOperate, "POST /api/v1/repair", s.Repairs != nil, s.whole(s.acceptRepair))
 	with(mayAdminister, "POST /api/v1/backup", s.Backups != nil, s.backup)
 
 	if s.Pprof {

@@ -33,6 +33,8 @@ type Config struct {
 	Definitions Definitions
 	Events      Events
 	Deliveries  Deliveries
+	Silences    Silences
+	TargetTests TargetTests
 	Repairs     Repairs
 	Backups     Backups
 	Targets     func() any             // scrape targets, as they are answered under "items"

@@ -82,7 +82,7 @@ type (
 
 // documentVersion rises with each change of the document: the second number when something is added, the first when something that
 // consumers may lean on goes.
-const documentVersion = "1.0.0"
+const documentVersion = "1.1.0"
 
 // AsyncAPI returns the AsyncAPI 3.0 document of all public event types, as indented JSON. It is the same bytes each time.
 func AsyncAPI() ([]byte, error) {

@@ -27,6 +27,8 @@ func Line(e *Event) string {
 		text = words(e, deadLine)
 	case "dev.evenkeel.notify.watchdog.v1":
 		text = words(e, watchdogLine)
+	case "dev.evenkeel.notify.silence.v1":
+		text = words(e, silenceLine)
 	}
 	if text == "" {
 		var b bytes.Buffer
@@ -161,6 +163,33 @@ type watchdogData struct {
 
 func watchdogLine(d *watchdogData) string {
 	return fmt.Sprintf("alerts are handled: %d firing, %d notifications pending, %d given up, %d targets", d.Firing, d.Pending, d.DeadLetters, d.Targets)
+}
+
+type silenceData struct {
+	Action    string `json:"action"`
+	SLO       string `json:"slo"`
+	Tier      string `json:"tier"`
+	Reason    string `json:"reason"`
+	Author    string `json:"author"`
+	EndsAt    string `json:"endsAt"`
+	ExpiredBy string `json:"expiredBy"`
+}
+
+func silenceLine(d *silenceData) string {
+	what := "all SLOs"
+	if d.SLO != "" {
+		what = "SLO " + d.SLO
+	}
+	if d.Tier != "" {
+		what += ", tier " + d.Tier
+	}
+	switch {
+	case d.Action == "created":
+		return fmt.Sprintf("%s silenced by %s until %s: %s", what, d.Author, d.EndsAt, d.Reason)
+	case d.ExpiredBy != "":
+		return fmt.Sprintf("silence of %s by %s was ended by %s: %s", what, d.Author, d.ExpiredBy, d.Reason)
+	}
+	return fmt.Sprintf("silence of %s by %s is over: %s", what, d.Author, d.Reason)
 }
 
 // number writes a number for people with about three digits.

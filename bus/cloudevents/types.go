@@ -30,6 +30,7 @@ func Types() ([]Type, error) {
 		{Key: "mesh.definition", Subject: "evenkeel.mesh.definition.{globalNamespace}.{kind}.{name}", About: "{globalNamespace}/{kind}/{name}"},
 		{Key: "notify.dead", Subject: "evenkeel.notify.dead.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "notify.watchdog", Subject: "evenkeel.notify.watchdog.default", About: "default"},
+		{Key: "notify.silence", Subject: "evenkeel.notify.silence.{globalNamespace}.{service}", About: "{globalNamespace}/{service}/{id}"},
 	}
 	for i := range types {
 		if err := types[i].load(); err != nil {
@@ -77,6 +78,8 @@ func (t *Type) exampleAbout() string {
 	switch t.Key {
 	case "notify.watchdog":
 		return "default"
+	case "notify.silence":
+		return "shop/checkout/k3v9q2mzt7xw4bny"
 	case "mesh.definition":
 		return "shop/slo/checkout-availability"
 	}

@@ -41,6 +41,19 @@ func newClient(c *Config, private bool) *http.Client {
 	}
 }
 
+// CheckAddress refuses an address (ip:port) that is not on the public internet, with private only what is never allowed. It is for
+// connections that are made elsewhere under the same rules; its error is a fixed sentence.
+func CheckAddress(address string, private bool) error {
+	switch err := checkAddress(address, private); {
+	case err == nil:
+		return nil
+	case errors.Is(err, errPrivate):
+		return errors.New(msgPrivate)
+	default:
+		return errors.New(msgLinkLocal)
+	}
+}
+
 // checkAddress refuses what is not on the public internet.
 func checkAddress(address string, private bool) error {
 	ap, err := netip.ParseAddrPort(address)

@@ -53,8 +53,15 @@ func (s *Sender) attempt(ctx context.Context, r *Request) Result {
 		return res
 	}
 	// What has begun comes to its end, so that a stop of the process makes no doubt about it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.c.Timeout)
+	timeout := s.c.Timeout
+	if r.Timeout > 0 {
+		timeout = r.Timeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
+	if r.Carry != nil {
+		return s.carry(ctx, r)
+	}
 	req, message := s.build(ctx, r)
 	if message != "" {
 		// It is retried, since what is wrong is here and may be mended; a wrong URL is not.
@@ -77,6 +84,22 @@ func (s *Sender) attempt(ctx context.Context, r *Request) Result {
 	defer answer.Body.Close()
 	_, _ = io.CopyN(io.Discard, answer.Body, responseMax)
 	s.judge(&res, answer)
+	return res
+}
+
+// carry has a request carried out by its own function.
+func (s *Sender) carry(ctx context.Context, r *Request) Result {
+	secret := ""
+	if r.SecretFrom != "" {
+		v, err := s.c.Resolve(r.SecretFrom)
+		if err != nil {
+			return Result{ID: r.ID, Attempt: r.Attempt, Outcome: Retry, Message: msgSecretRef}
+		}
+		secret = strings.TrimSpace(v)
+	}
+	s.setSent(r.ID)
+	res := r.Carry(ctx, secret)
+	res.ID, res.Attempt = r.ID, r.Attempt
 	return res
 }
 

@@ -1,4 +1,5 @@
-// Package webhook sends what stages have ordered to HTTP receivers. It alone does so.
+// Package webhook sends what stages have ordered to HTTP receivers. It alone does so. What goes by another protocol (a mail, for one) waits in the
+// same queues under the same rules, and is carried out by a function that comes with the order (Request.Carry).
 //
 // It is told of orders by [Sender.Handle], from the commits of the stage that gave them, makes each into a request, sends it once, and
 // appends what came of it to the log. It decides nothing: to try again is a new order. Orders that were waiting when the process
@@ -55,6 +56,11 @@ type Request struct {
 	AllowPrivate bool
 	// Render makes the content. Secret is what SecretFrom stands for. Its error must not hold the secret.
 	Render func(secret string) (Content, error)
+
+	// Carry, where it is set, carries the request out by another protocol than HTTP: of the fields about content only SecretFrom is
+	// used. The answer's ID and Attempt are set here; its Message must be a fixed sentence. Timeout bounds it; default Config.Timeout.
+	Carry   func(ctx context.Context, secret string) Result
+	Timeout time.Duration
 }
 
 // Content is what is sent. Path, when set, is joined to the URL unless the URL's path ends with it.
@@ -174,7 +180,7 @@ func New(c Config) (*Sender, error) {
 func (s *Sender) Stats() *Stats { return &s.stats }
 
 // Run sends what [Sender.Handle] takes until ctx ends. It then lets the requests that are on their way come to their end, at most
-// Config.Timeout and a few seconds, and returns nil; what still waits is forgotten, since whoever owns the stage next gives it again. It
+// Config.Timeout (or their own) and a few seconds, and returns nil; what still waits is forgotten, since whoever owns the stage next gives it again. It
 // may then be called anew, but not twice at once.
 func (s *Sender) Run(ctx context.Context) error {
 	var workers sync.WaitGroup

@@ -431,3 +431,41 @@ func TestNewRefusesHalfAConfig(t *testing.T) {
 		t.Error("a config without functions was taken")
 	}
 }
+
+func TestCarriedByAnotherProtocol(t *testing.T) {
+	// A mail would go out after its time, without its password, or nobody would learn what came of it.
+	b := newBench(t, nil)
+	calls := 0
+	carry := func(ctx context.Context, secret string) Result {
+		calls++
+		until, ok := ctx.Deadline()
+		if left := time.Until(until); !ok || left < 15*time.Second || secret != testSecret {
+			t.Errorf("%v left, secret %q", left, secret)
+		}
+		return Result{Outcome: Delivered, Status: 250, Message: "taken", ID: "another", Attempt: 9}
+	}
+	b.order(Request{ID: "m", Attempt: 2, SecretFrom: "env:ONE", Carry: carry, Timeout: 20 * time.Second})
+	if diff := cmp.Diff(Result{ID: "m", Attempt: 2, Outcome: Delivered, Status: 250, Message: "taken"}, b.result()); diff != "" {
+		t.Error(diff)
+	}
+	b.order(Request{ID: "late", Attempt: 1, Carry: carry, NotAfter: 1})
+	if r := b.result(); r.Outcome != Expired {
+		t.Errorf("%+v", r)
+	}
+	b.order(Request{ID: "no secret", Attempt: 1, SecretFrom: "env:GONE", Carry: carry})
+	if r := b.result(); r.Outcome != Retry || r.Message != msgSecretRef {
+		t.Errorf("%+v", r)
+	}
+	if calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
+	for address, want := range map[string]string{"127.0.0.1:25": msgPrivate, "169.254.169.254:25": msgLinkLocal, "93.184.215.14:25": ""} {
+		got := ""
+		if err := CheckAddress(address, false); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}

@@ -25,7 +25,7 @@ func getCommand(c *cli) *cobra.Command {
 		Use:   "get [KIND [NAME] | KIND/NAME | deliveries | targets]",
 		Short: "Show definitions, deliveries or scrape targets",
 		Long: `Get lists definitions, all or those of a kind, and shows one in full. 'get deliveries' lists messages to notification targets that are on
-their way or were given up (see 'resend'); 'get targets' lists what is scraped.
+their way, held back (see 'silence') or were given up (see 'resend'); 'get targets' lists what is scraped.
 
 It exits with 1 when the named object does not exist.`,
 		Example: "  evenkeel get\n  evenkeel get slos\n  evenkeel get slo/checkout-availability -o yaml\n  evenkeel get deliveries",
@@ -145,12 +145,15 @@ func (c *cli) getDeliveries(ctx context.Context, f *getFlags) error {
 		return err
 	}
 	if len(in.Items) == 0 {
-		fmt.Fprintln(c.err, "No deliveries wait or were given up.")
+		fmt.Fprintln(c.err, "No deliveries wait, are held back or were given up.")
 		return nil
 	}
 	rows := [][]string{{"ID", "STATE", "TRIES", "TARGET", "SLO", "TELLS", "WHY"}}
 	for _, d := range in.Items {
 		why := d.Reason
+		if d.Silence != "" {
+			why += " " + d.Silence
+		}
 		if d.Status != 0 {
 			why += fmt.Sprintf(" (HTTP %d)", d.Status)
 		}

@@ -94,6 +94,7 @@ const ReasonSuperseded = "Superseded"
 func (s *Stage) end(a *alert, e *slo.AlertEvent, attr Attributes, size int, now bus.Time) {
 	s.setEvent(a, e, attr, size)
 	a.Ended = true
+	s.wakeInhibited(a)
 	for _, p := range slices.Clone(a.Pairs) {
 		if !p.Open {
 			s.endPair(a, p, now)
@@ -105,7 +106,8 @@ func (s *Stage) end(a *alert, e *slo.AlertEvent, attr Attributes, size int, now 
 // endPair tells a target the end, or records that nobody was told anything.
 func (s *Stage) endPair(a *alert, p *pair, now bus.Time) {
 	if p.heard() {
-		p.toResolved()
+		s.coolDown(a, p, now)
+		s.toResolved(a, p)
 		s.send(a, p, now)
 		return
 	}
@@ -121,8 +123,22 @@ func (s *Stage) late(a *alert, p *pair) {
 	s.emit(SubjectLate, nil, Result{ID: deliveryID(a.Event.ID, slo.AlertFiring, p.Target), Attempt: p.Attempt, Outcome: OutcomeLate, Message: "the alert was over before it could be told"})
 }
 
-// send orders the next attempt.
+// send orders the next attempt, now or with its group, unless something holds it back.
 func (s *Stage) send(a *alert, p *pair, now bus.Time) {
+	switch h := s.gate(a, p, now); {
+	case h.Reason != "":
+		s.hold(a, p, h, now)
+	case s.targets[p.Target].Target.groups():
+		s.join(a, p, now)
+	default:
+		s.orderOne(a, p, now)
+	}
+}
+
+// orderOne orders the next attempt of one alert.
+func (s *Stage) orderOne(a *alert, p *pair, now bus.Time) {
+	s.setBatch(a, p, "", 0)
+	p.Held, p.Silence, p.Group = "", "", ""
 	p.Attempt++
 	p.Open, p.Sent = true, now
 	s.due(p, now+s.c.ResultTimeout)

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,27 +39,51 @@ type webhookAlert struct {
 // noTime is how Alertmanager writes that there is no end yet.
 const noTime = "0001-01-01T00:00:00Z"
 
-// alertmanagerWebhook renders one group of one alert: the group is the SLO and tier.
+// alertmanagerWebhook renders one group: that of the target, or else that of the SLO and tier, which has one alert.
 func (r Renderer) alertmanagerWebhook(d *Delivery) webhookPayload {
-	ls, as := labels(d), r.annotations(d)
-	status, reason, ends := slo.AlertFiring, "first notification", noTime
+	p := webhookPayload{Version: "4", Receiver: d.Target.Name, Status: slo.AlertFiring, NotificationReason: "first notification", RouteLabels: map[string]string{}, ExternalURL: strings.TrimSuffix(r.ExternalURL, "/")}
 	switch {
-	case d.Alert.State == slo.AlertResolved:
-		status, reason, ends = slo.AlertResolved, "all alerts resolved", d.Alert.EndsAt
+	case d.Alert.State == slo.AlertResolved: // in a group those that fire stand first
+		p.Status, p.NotificationReason = slo.AlertResolved, "all alerts resolved"
 	case d.Kind == KindWatchdog:
-		reason = "repeat interval elapsed"
+		p.NotificationReason = "repeat interval elapsed"
 	}
-	group := map[string]string{}
-	for _, k := range []string{"alertname", "global_namespace", "service", "slo", "tier"} {
-		if v, ok := ls[k]; ok {
-			group[k] = v
+	for _, one := range d.each() {
+		p.Alerts = append(p.Alerts, r.webhookAlert(&one))
+	}
+	if d.Group != nil {
+		p.GroupLabels, p.TruncatedAlerts = d.Group.Labels, uint64(d.Group.Truncated)
+	} else {
+		p.GroupLabels = map[string]string{}
+		for _, k := range []string{"alertname", "global_namespace", "service", "slo", "tier"} {
+			if v, ok := p.Alerts[0].Labels[k]; ok {
+				p.GroupLabels[k] = v
+			}
 		}
 	}
-	return webhookPayload{
-		Version: "4", GroupKey: "{}:" + labelString(group), Receiver: d.Target.Name, Status: status, NotificationReason: reason,
-		GroupLabels: group, CommonLabels: ls, CommonAnnotations: as, RouteLabels: map[string]string{}, ExternalURL: strings.TrimSuffix(r.ExternalURL, "/"),
-		Alerts: []webhookAlert{{Status: status, Labels: ls, Annotations: as, StartsAt: d.Alert.StartsAt, EndsAt: ends, GeneratorURL: r.link(d), Fingerprint: fingerprint(ls)}},
+	p.GroupKey = "{}:" + labelString(p.GroupLabels)
+	p.CommonLabels = common(p.Alerts, func(a *webhookAlert) map[string]string { return a.Labels })
+	p.CommonAnnotations = common(p.Alerts, func(a *webhookAlert) map[string]string { return a.Annotations })
+	return p
+}
+
+func (r Renderer) webhookAlert(d *Delivery) webhookAlert {
+	ls := labels(d)
+	a := webhookAlert{Status: slo.AlertFiring, Labels: ls, Annotations: r.annotations(d), StartsAt: d.Alert.StartsAt, EndsAt: noTime, GeneratorURL: r.link(d), Fingerprint: fingerprint(ls)}
+	if d.Alert.State == slo.AlertResolved {
+		a.Status, a.EndsAt = slo.AlertResolved, d.Alert.EndsAt
 	}
+	return a
+}
+
+// common returns what all alerts have the same.
+func common(as []webhookAlert, of func(*webhookAlert) map[string]string) map[string]string {
+	out := maps.Clone(of(&as[0]))
+	for i := range as[1:] {
+		other := of(&as[i+1])
+		maps.DeleteFunc(out, func(k, v string) bool { x, ok := other[k]; return !ok || x != v })
+	}
+	return out
 }
 
 // postedAlert is one alert of Alertmanager's API, POST /api/v2/alerts.

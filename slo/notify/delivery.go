@@ -18,18 +18,26 @@ const (
 	SubjectResend   = bus.SubjectResult + "notify-resend"   // a [Resend], from a person
 	SubjectDead     = bus.SubjectEvent + "notify.dead."     // public: a [DeadEvent]
 	SubjectWatchdog = bus.SubjectEvent + "notify.watchdog." // public: a [WatchdogEvent]
+	SubjectSilence  = bus.SubjectEvent + "notify.silence."  // public: a [SilenceEvent]
+	SubjectHeld     = bus.SubjectDetail + "notify.held"     // a [Hold]: why an alert is not told for now
+
+	SubjectSilenceRequest = bus.SubjectResult + "notify-silence" // a [SilenceRequest], from a person
+	SubjectTrialRequest   = bus.SubjectResult + "notify-test"    // a [TrialRequest], from a person
 )
 
 // CloudEvents types of this package.
 const (
 	DeadEventType     = "dev.evenkeel.notify.dead.v1"
 	WatchdogEventType = "dev.evenkeel.notify.watchdog.v1"
+	SilenceEventType  = "dev.evenkeel.notify.silence.v1"
 )
 
 // Kinds of a [Delivery].
 const (
 	KindAlert    = "alert"
 	KindWatchdog = "watchdog"
+	KindGroup    = "group" // several alerts in one message
+	KindTest     = "test"  // a person asks whether a target can be reached
 )
 
 // A Delivery is the order to send one message to one target, once. What follows from its [Result] the stage decides.
@@ -53,6 +61,21 @@ type Delivery struct {
 	Alert   slo.AlertEvent `json:"alert"` // State is firing or resolved; for a Watchdog most fields are empty and Window is its interval
 	// Watchdog is set for, and only for, KindWatchdog.
 	Watchdog *WatchdogEvent `json:"watchdog,omitempty"`
+	// Group is set for, and only for, KindGroup. Alert is then its first alert.
+	Group *Group `json:"group,omitempty"`
+	// Author is, for KindTest, who asked for it.
+	Author string `json:"author,omitempty"`
+	// Replies are the IDs of the deliveries that told the beginnings of what this one tells the end of, where that was not
+	// the one that follows from the alert.
+	Replies []string `json:"replies,omitempty"`
+}
+
+// A Group is several alerts that are told in one message. Those that fire stand first, the oldest before the others.
+type Group struct {
+	Key       string            `json:"key"`
+	Labels    map[string]string `json:"labels"` // what they have in common, by the target's GroupBy
+	Alerts    []slo.AlertEvent  `json:"alerts"` // State of each is firing or resolved
+	Truncated int               `json:"truncated,omitempty"`
 }
 
 // Attributes are those of a CloudEvent.
@@ -64,8 +87,11 @@ type Attributes struct {
 	Time    string `json:"time,omitempty"`
 }
 
-// DeliveryVersion is the version that this code writes and reads.
-const DeliveryVersion = 1
+// Versions of a [Delivery]: kinds that version 1 does not know have version 2, so that an older process leaves them alone.
+const (
+	DeliveryVersion  = 1
+	deliveryVersion2 = 2
+)
 
 // DecodeDelivery reads a message of the notify stage; ok is false for one that is no delivery.
 func DecodeDelivery(m bus.Message) (d Delivery, ok bool, err error) {
@@ -75,14 +101,22 @@ func DecodeDelivery(m bus.Message) (d Delivery, ok bool, err error) {
 	if err := json.Unmarshal(m.Data, &d); err != nil {
 		return Delivery{}, false, fmt.Errorf("notify: decode delivery: %w", err)
 	}
-	if d.Version != DeliveryVersion {
-		return Delivery{}, false, fmt.Errorf("notify: delivery of version %d, known is %d", d.Version, DeliveryVersion)
+	if d.Version != DeliveryVersion && d.Version != deliveryVersion2 {
+		return Delivery{}, false, fmt.Errorf("notify: delivery of version %d, known are %d and %d", d.Version, DeliveryVersion, deliveryVersion2)
+	}
+	if d.Kind == KindGroup && (d.Group == nil || len(d.Group.Alerts) == 0) {
+		return Delivery{}, false, fmt.Errorf("notify: delivery %s is a group without alerts", d.ID)
 	}
 	return d, true, nil
 }
 
-// Key names the alert's SLO and tier: deliveries of one key to one target are sent in order.
-func (d *Delivery) Key() string { return alertKey(&d.Alert) }
+// Key names the alert's SLO and tier, or the group: deliveries of one key to one target are sent in order.
+func (d *Delivery) Key() string {
+	if d.Group != nil {
+		return d.Group.Key
+	}
+	return alertKey(&d.Alert)
+}
 
 // Outcomes of an attempt.
 const (
@@ -151,6 +185,6 @@ func deliveryID(alert, state, target string) string {
 	return "ntf-" + hex.EncodeToString(sum[:16])
 }
 
-func alertKey(a *slo.AlertEvent) string {
-	return a.GlobalNamespace + "/" + a.Service + "/" + a.SLO + "/" + a.Tier
-}
+func alertKey(a *slo.AlertEvent) string { return sloKey(a) + "/" + a.Tier }
+
+func sloKey(a *slo.AlertEvent) string { return a.GlobalNamespace + "/" + a.Service + "/" + a.SLO }

@@ -42,6 +42,8 @@ func (r Renderer) Render(d Delivery, secret string) (Content, error) {
 		c, err = jsonContent("", r.slack(&d))
 	case TypeCloudEvents:
 		c, err = cloudEvent(&d)
+	case TypeEmail:
+		err = fmt.Errorf("a mail is no HTTP request; see Renderer.Mail")
 	default:
 		err = fmt.Errorf("type %q is not known", d.Target.Type)
 	}
@@ -95,7 +97,7 @@ func headerValue(s string) string {
 
 // link returns where the SLO can be looked up, or "".
 func (r Renderer) link(d *Delivery) string {
-	if r.ExternalURL == "" || d.Kind == KindWatchdog {
+	if r.ExternalURL == "" || d.Kind == KindWatchdog || d.Kind == KindTest {
 		return strings.TrimSuffix(r.ExternalURL, "/")
 	}
 	a := &d.Alert

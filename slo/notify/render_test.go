@@ -35,7 +35,37 @@ func renderCases(t *testing.T, typ string) map[string]Delivery {
 	if len(w.dogs) > 0 {
 		cases["watchdog"] = w.dogs[0]
 	}
+	w.step(SubjectTrialRequest, nil, TrialRequest{ID: "test-1", Target: w.s.order[0], Author: "alice"})
+	cases["test"] = w.take()[0]
+	if (&Target{Type: typ, GroupBy: []string{GroupByService}}).validateTiming() == nil {
+		cases["group"] = groupCase(t, typ)
+	}
 	return cases
+}
+
+// groupCase is a group with one alert that fires, one that is over, and one that is only counted.
+func groupCase(t *testing.T, typ string) Delivery {
+	w := newWorld(t, Config{GroupMax: 2})
+	w.target("shop", "oncall", typ, func(t *Target) { t.GroupBy = []string{GroupByService, GroupByNamespace} })
+	for i, name := range []string{"availability", "latency", "freshness"} {
+		e := testAlert("a"+name, slo.AlertFiring, w.now)
+		e.SLO = name
+		w.event(e)
+		if i == 0 {
+			w.seconds(30)
+			w.result(w.take()[0], OutcomeDelivered, nil)
+			e.State, e.Reason, e.EndsAt = slo.AlertResolved, "BurnRateLow", w.now.String()
+			w.event(e)
+		}
+	}
+	w.seconds(30)
+	ds := w.take()
+	if brief(ds) != "[oncall afreshness:firing alatency:firing +1 1]" {
+		t.Fatal(brief(ds))
+	}
+	ds[0].Group.Alerts[1] = w.s.alerts["aavailability"].Event // so that both states are seen
+	ds[0].Replies = []string{"grp-1"}
+	return ds[0]
 }
 
 func TestRenderGolden(t *testing.T) {
@@ -43,6 +73,14 @@ func TestRenderGolden(t *testing.T) {
 	r := Renderer{ExternalURL: "https://evenkeel.example.com/", Timeline: "evenkeel why"}
 	for _, typ := range Types() {
 		for name, d := range renderCases(t, typ) {
+			if typ == TypeEmail {
+				m, err := r.Mail(d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				compareGolden(t, filepath.Join("testdata", typ+"."+name+".eml"), m.Data)
+				continue
+			}
 			c, err := r.Render(d, "ROUTINGKEY")
 			if err != nil {
 				t.Fatal(err)
@@ -158,6 +196,13 @@ func TestRenderWithoutNumbers(t *testing.T) {
 	// An alert without a pair or a budget (deleted, no traffic) would break the rendering.
 	for _, typ := range Types() {
 		d := Delivery{Kind: KindAlert, ID: "x", At: bus.Time(1), Target: Target{Name: "t", Type: typ}, Alert: slo.AlertEvent{ID: "a", State: slo.AlertResolved, Reason: "Deleted", SLO: "s"}}
+		if typ == TypeEmail {
+			d.Target.Mail = &MailTarget{To: []string{"a@example.com"}, From: "b@example.com", SMTP: "localhost:25"}
+			if m, err := (Renderer{}).Mail(d); err != nil || len(m.Data) == 0 {
+				t.Error(err)
+			}
+			continue
+		}
 		c, err := Renderer{}.Render(d, "")
 		if err != nil || len(c.Body) == 0 {
 			t.Errorf("%s: %v", typ, err)

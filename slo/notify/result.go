@@ -23,6 +23,14 @@ func (s *Stage) result(r *Result, now bus.Time) {
 		s.watchdogResult(r, now)
 		return
 	}
+	if strings.HasPrefix(r.ID, trialID) {
+		s.trialResult(r, now)
+		return
+	}
+	if refs := s.byBatch[r.ID]; len(refs) > 0 {
+		s.batchResult(refs, r, now)
+		return
+	}
 	ref, ok := s.byDelivery[r.ID]
 	if !ok {
 		s.stats.StaleResults++
@@ -35,6 +43,11 @@ func (s *Stage) result(r *Result, now bus.Time) {
 		s.staleResult(a, p, r, now)
 		return
 	}
+	s.awaited(a, p, r, now)
+}
+
+// awaited takes the result of the last order of a pair.
+func (s *Stage) awaited(a *alert, p *pair, r *Result, now bus.Time) {
 	p.Open, p.Silent = false, 0
 	s.due(p, 0)
 	switch r.Outcome {
@@ -71,6 +84,7 @@ func (s *Stage) staleResult(a *alert, p *pair, r *Result, now bus.Time) {
 func (s *Stage) delivered(a *alert, p *pair, now bus.Time) {
 	s.stats.Delivered++
 	p.Failed, p.Since, p.Dead = 0, 0, false
+	p.Held, p.Silence, p.Group = "", "", "" // a late result may come while it waits
 	if p.State == slo.AlertResolved {
 		s.removePair(a, p)
 		return
@@ -99,7 +113,7 @@ func (s *Stage) failed(a *alert, p *pair, r *Result, now bus.Time) {
 		p.Since = now
 	}
 	if p.Failed < s.c.MaxAttempts && now-p.Since < s.c.MaxAge {
-		wait := s.backoff(deliveryID(a.Event.ID, p.State, p.Target), p.Attempt, p.Failed)
+		wait := s.backoff(a, p, p.Failed)
 		s.due(p, now+max(wait, min(r.RetryAfter, retryAfterMax)))
 		return
 	}
@@ -107,6 +121,7 @@ func (s *Stage) failed(a *alert, p *pair, r *Result, now bus.Time) {
 		s.bury(a, s.letter(a, p, DeadExhausted, r, now))
 	}
 	p.Dead = true
+	s.wakeInhibited(a)
 	switch {
 	case p.State == slo.AlertResolved:
 		s.removePair(a, p)
@@ -118,6 +133,7 @@ func (s *Stage) failed(a *alert, p *pair, r *Result, now bus.Time) {
 func (s *Stage) rejected(a *alert, p *pair, r *Result, now bus.Time) {
 	s.bury(a, s.letter(a, p, DeadRejected, r, now))
 	p.Dead = true
+	s.wakeInhibited(a)
 	switch {
 	case p.State == slo.AlertResolved:
 		s.removePair(a, p)
@@ -161,12 +177,16 @@ func (s *Stage) silent(a *alert, p *pair, now bus.Time) {
 		s.send(a, p, now)
 		return
 	}
-	s.due(p, now+s.backoff(deliveryID(a.Event.ID, p.State, p.Target), p.Attempt, p.Silent+5))
+	s.due(p, now+s.backoff(a, p, p.Silent+5))
 }
 
 // backoff returns how long to wait after the n-th failure in a row: 1 s doubled each time up to the bound, of which a hash of the
-// attempt takes up to a half away, so that many alerts do not come back at one moment.
-func (s *Stage) backoff(id string, attempt, n int) bus.Time {
+// attempt takes up to a half away, so that many alerts do not come back at one moment; those of one group do, to stay one message.
+func (s *Stage) backoff(a *alert, p *pair, n int) bus.Time {
+	id, attempt := p.Batch, p.BatchN
+	if id == "" {
+		id, attempt = deliveryID(a.Event.ID, p.State, p.Target), p.Attempt
+	}
 	wait := s.c.BackoffMax
 	if n < 20 {
 		wait = min(wait, bus.Second<<(n-1))

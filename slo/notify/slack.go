@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"strings"
 
 	"evenkeel.dev/slo"
@@ -30,20 +31,62 @@ const (
 	slackFieldMax = 1900 // of 2,000 in a field
 	slackFootMax  = 300
 	slackURLMax   = 800 // two of them and two texts make at most 3,000
+
+	slackGroupTextMax = 1200 // with two links
 )
 
-func (r Renderer) slack(d *Delivery) slackMessage {
-	a := &d.Alert
-	mark := ":rotating_light: *Firing*"
-	switch {
+func slackMark(d *Delivery) string {
+	switch a := &d.Alert; {
+	case d.Kind == KindTest:
+		return ":test_tube: *Test*"
 	case a.State == slo.AlertResolved:
-		mark = ":white_check_mark: *Resolved*"
-	case a.Severity != "page":
-		mark = ":warning: *Firing*"
+		return ":white_check_mark: *Resolved*"
+	case a.Severity != slo.SeverityPage:
+		return ":warning: *Firing*"
 	}
+	return ":rotating_light: *Firing*"
+}
+
+func slackSection(text string) slackBlock {
+	return slackBlock{Type: "section", Text: &slackText{Type: "mrkdwn", Text: text}}
+}
+
+// slackGroupMax is how many alerts a message lists one by one: with more blocks Slack refuses it (50).
+const slackGroupMax = 40
+
+// slackGroup lists several alerts, a block each.
+func (r Renderer) slackGroup(d *Delivery) slackMessage {
+	m := slackMessage{Text: slackEscape(groupSummary(d), slackTextMax)}
+	m.Blocks = append(m.Blocks, slackSection("*"+strings.ReplaceAll(m.Text, "*", "")+"*"))
+	ones := d.each()
+	for i := range ones[:min(len(ones), slackGroupMax)] {
+		one := &ones[i]
+		text := slackMark(one) + " " + slackEscape(summary(one), slackGroupTextMax)
+		for _, l := range []string{slackLink(one.Alert.Runbook, "Runbook"), slackLink(r.link(one), "Status")} {
+			if l != "" {
+				text += "  ·  " + l
+			}
+		}
+		m.Blocks = append(m.Blocks, slackSection(text))
+	}
+	if more := len(ones) - slackGroupMax + d.Group.Truncated; more > 0 {
+		m.Blocks = append(m.Blocks, slackBlock{Type: "context", Elements: []slackText{{Type: "mrkdwn", Text: fmt.Sprintf("and %d more", more)}}})
+	}
+	return m
+}
+
+func (r Renderer) slack(d *Delivery) slackMessage {
+	if d.Group != nil {
+		return r.slackGroup(d)
+	}
+	a := &d.Alert
 	title := slackEscape(summary(d), slackTextMax)
 	m := slackMessage{Text: title}
-	m.Blocks = append(m.Blocks, slackBlock{Type: "section", Text: &slackText{Type: "mrkdwn", Text: mark + " " + title}})
+	m.Blocks = append(m.Blocks, slackSection(slackMark(d)+" "+title))
+	if d.Kind == KindTest {
+		m.Blocks = append(m.Blocks, slackSection(slackEscape(description(d), slackTextMax)))
+		return m
+	}
 	m.Blocks = append(m.Blocks, slackBlock{Type: "section", Fields: slackFields(a)})
 	if text := a.Annotations["description"]; text != "" {
 		m.Blocks = append(m.Blocks, slackBlock{Type: "section", Text: &slackText{Type: "mrkdwn", Text: slackEscape(text, slackTextMax)}})
@@ -106,8 +149,13 @@ func slackEscape(s string, n int) string {
 
 // slackLink makes a link, or "" for what is no web address.
 func slackLink(href, text string) string {
-	if len(href) > slackURLMax || !strings.HasPrefix(href, "https://") && !strings.HasPrefix(href, "http://") || strings.ContainsAny(href, "<>| \n") {
+	if len(href) > slackURLMax || !webAddress(href) || strings.ContainsAny(href, "<>|") {
 		return ""
 	}
 	return "<" + strings.ReplaceAll(href, "&", "&amp;") + "|" + text + ">"
+}
+
+// webAddress reports whether a text is one address to which a page may link.
+func webAddress(s string) bool {
+	return (strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")) && !strings.ContainsAny(s, " \t\r\n")
 }

@@ -33,6 +33,18 @@
 // target every ten (Target.WatchdogEvery, Target.NoWatchdog), and as a public event every minute. Who misses it knows that
 // something between the log and them is broken.
 //
+// # What is held back
+//
+// An alert that a silence matches, a ticket while a page of its SLO fires, and an alert that fires again within its target's cool-down
+// are not told for now (gate.go). That is recorded as a [Hold] with its reason and seen in [View]; when the reason goes and the alert still
+// fires, it is told then. Events are never held, nor is the end of what was told before, nor what Alertmanager must be told again, since it
+// would take silence for an end. A page inhibits only while somebody is told of it: one that is itself held, or that no receiver takes, does not.
+// The Watchdog passes no gate.
+//
+// # Groups
+//
+// A target may ask that alerts of one global namespace, service or severity that come within a short wait are told in one message (group.go).
+//
 // # Bounds
 //
 // [Config] names them; what happens at each is said there and counted in [Stats].
@@ -65,6 +77,13 @@ type Config struct {
 	DeadBytesMax  int      // their events as JSON; default 16 MiB, the same happens
 	TargetsMax    int      // default 1,000. One more is not used
 	PerTickMax    int      // orders given by one tick; default 1,000. The rest waits for the next
+
+	SilencesMax          int // active at once; default 1,000. One more is refused
+	SilencesNamespaceMax int // of those, in one global namespace; default 250, so that one team cannot use up all
+	CoolMax              int // cool-downs remembered; default 100,000. One more is forgotten, and its alert told at once
+	GroupMax             int // alerts written out in one message; default 100. The rest is counted in it (truncatedAlerts)
+	GroupBytesMax        int // their events as JSON; default 512 KiB, the same happens
+	TrialsMax            int // tests of targets remembered; default 100. One more drops the oldest
 }
 
 func (c Config) withDefaults() Config {
@@ -79,7 +98,8 @@ func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&c.MaxAttempts, 50}, {&c.AlertsMax, 20_000}, {&c.AlertBytesMax, 64 << 20}, {&c.PairsMax, 100_000}, {&c.EventBytesMax, 64 << 10}, {&c.DeadMax, 10_000}, {&c.DeadBytesMax, 16 << 20}, {&c.TargetsMax, 1_000}, {&c.PerTickMax, 1_000}} {
+	}{{&c.MaxAttempts, 50}, {&c.AlertsMax, 20_000}, {&c.AlertBytesMax, 64 << 20}, {&c.PairsMax, 100_000}, {&c.EventBytesMax, 64 << 10}, {&c.DeadMax, 10_000}, {&c.DeadBytesMax, 16 << 20}, {&c.TargetsMax, 1_000}, {&c.PerTickMax, 1_000},
+		{&c.SilencesMax, 1_000}, {&c.SilencesNamespaceMax, 250}, {&c.CoolMax, 100_000}, {&c.GroupMax, 100}, {&c.GroupBytesMax, 512 << 10}, {&c.TrialsMax, 100}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
@@ -92,7 +112,7 @@ func Spec(c Config) bus.Spec {
 	return bus.Spec{
 		Name:       "notify",
 		Partitions: 1,
-		Reads:      []string{bus.SubjectTick, slo.SubjectAlert, mesh.SubjectChange, SubjectResult, SubjectResend},
+		Reads:      []string{bus.SubjectTick, slo.SubjectAlert, mesh.SubjectChange, SubjectResult, SubjectResend, SubjectSilenceRequest, SubjectTrialRequest},
 		New:        func(int) bus.Stage { return New(c) },
 	}
 }
@@ -104,11 +124,20 @@ type Stage struct {
 	order      []string           // keys of targets, sorted
 	alerts     map[string]*alert  // by ID; firing, or with somebody still to be told of the end
 	byKey      map[string][]string
+	bySLO      map[string][]string // IDs of alerts
 	byDelivery map[string]pairRef
-	bytes      int // of the events of alerts
+	byBatch    map[string][]pairRef // pairs whose last order went out in a group, by that order's ID
+	bytes      int                  // of the events of alerts
+	silences   map[string]*Silence
+	cool       map[coolKey]bus.Time // until when
+	groups     map[string]*group    // that wait to be sent
+	trials     []Trial              // oldest first
 	dead       deadLetters
 	nextDue    bus.Time // no pair is due before
 	nextPublic bus.Time // next public Watchdog event
+	nextGroup  bus.Time // no group is due before; 0: there is none
+	nextEnd    bus.Time // no silence ends and no cool-down is over before; 0: there is none
+	now        bus.Time // of the record that is being taken
 	stats      Stats
 	out        []bus.Draft
 }
@@ -125,13 +154,16 @@ func New(c Config) *Stage {
 func (s *Stage) reset() {
 	s.targets, s.order = map[string]*target{}, nil
 	s.alerts, s.byKey, s.byDelivery, s.bytes = map[string]*alert{}, map[string][]string{}, map[string]pairRef{}, 0
+	s.bySLO, s.byBatch = map[string][]string{}, map[string][]pairRef{}
+	s.silences, s.cool, s.groups, s.trials = map[string]*Silence{}, map[coolKey]bus.Time{}, map[string]*group{}, nil
+	s.nextGroup, s.nextEnd, s.now = 0, 0, 0
 	s.dead = deadLetters{countMax: s.c.DeadMax, bytesMax: s.c.DeadBytesMax}
 	s.nextDue, s.nextPublic, s.stats = 0, 0, Stats{}
 }
 
 // Step implements [bus.Stage].
 func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
-	s.out = nil
+	s.out, s.now = nil, r.Time
 	switch {
 	case r.Subject == bus.SubjectTick:
 		s.tick(r.Time)
@@ -143,9 +175,14 @@ func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
 		decode(s, r, s.resend)
 	case r.Subject == SubjectResult:
 		decode(s, r, s.result)
+	case r.Subject == SubjectSilenceRequest:
+		decode(s, r, s.silence)
+	case r.Subject == SubjectTrialRequest:
+		decode(s, r, s.trial)
 	case strings.HasPrefix(r.Subject, slo.SubjectAlert):
 		decode(s, r, func(e *slo.AlertEvent, now bus.Time) { s.event(e, r) })
 	}
+	s.flush(r.Time)
 	return s.out, nil
 }
 
@@ -207,6 +244,7 @@ func (s *Stage) setTarget(d *mesh.Definition) error {
 	key := targetKey(d.Ref)
 	if old := s.targets[key]; old != nil {
 		old.Target = t
+		s.wakeTarget(key)
 		return nil
 	}
 	if len(s.targets) >= s.c.TargetsMax {

@@ -432,7 +432,7 @@ func TestResend(t *testing.T) {
 func TestJunkDoesNotStopTheStage(t *testing.T) {
 	// One bad record would stop all notifications.
 	w := newWorld(t, Config{})
-	for _, subject := range []string{bus.SubjectTick, SubjectResult, SubjectResend, slo.SubjectAlert + "a.b.c", "log.draft.mesh.change", "log.other"} {
+	for _, subject := range []string{bus.SubjectTick, SubjectResult, SubjectResend, SubjectSilenceRequest, SubjectTrialRequest, slo.SubjectAlert + "a.b.c", "log.draft.mesh.change", "log.other"} {
 		for _, data := range []string{"", "{", "null", "[]", "{}", `{"id":5}`, `{"accepted":true,"set":[{"kind":"AlertNotificationTarget","compiled":5}]}`, `{"state":"firing"}`, `{"id":"x","state":"firing"}`, `{"id":"x","state":"firing","window":{"duration":"1d"},"pair":{}}`} {
 			w.step(subject, nil, data)
 		}

@@ -32,6 +32,9 @@ func (h *Health) note(r *Result, now bus.Time) {
 	case OutcomeDelivered:
 		h.Delivered++
 		h.InRow, h.LastDelivered = 0, now
+		if r.Message != "" {
+			h.LastMessage = r.Message // some of its recipients did not take it
+		}
 	case OutcomeRetry, OutcomeRejected:
 		h.Failed++
 		h.InRow++
@@ -64,14 +67,24 @@ type pair struct {
 	Maybe   bool     `json:"maybe,omitempty"`  // an order to tell it had no result in time
 	Dead    bool     `json:"dead,omitempty"`   // a dead letter stands for it
 	Skewed  bool     `json:"skewed,omitempty"` // the sender's clock is ahead of the log's: orders hold for a day
+
+	Held    string `json:"held,omitempty"`    // why it is not told for now: one of the Held constants
+	Silence string `json:"silence,omitempty"` // ID of the silence that holds it
+	Group   string `json:"group,omitempty"`   // key of the group in which it waits to be sent
+	Batch   string `json:"batch,omitempty"`   // ID of its last order, where that carried a group
+	BatchN  int    `json:"batchN,omitempty"`  // and its attempt
+	ToldIn  string `json:"toldIn,omitempty"`  // for the end: the order that told the beginning, where that carried a group
 }
 
 // heard reports whether the target knows, or may know, that the alert fires.
 func (p *pair) heard() bool { return p.Told || p.Tried || p.Maybe }
 
 // toResolved begins to tell the end.
-func (p *pair) toResolved() {
+func (s *Stage) toResolved(a *alert, p *pair) {
+	told := p.Batch
+	s.setBatch(a, p, "", 0)
 	p.State, p.Attempt, p.Open, p.Failed, p.Silent, p.Since, p.Dead = slo.AlertResolved, 0, false, 0, 0, 0, false
+	p.Held, p.Silence, p.ToldIn = "", "", told
 }
 
 func (a *alert) pair(target string) *pair {
@@ -89,6 +102,7 @@ func (s *Stage) addAlert(a *alert) {
 	s.alerts[id] = a
 	s.bytes += a.Size
 	s.byKey[key] = append(s.byKey[key], id)
+	s.bySLO[sloKey(&a.Event)] = append(s.bySLO[sloKey(&a.Event)], id)
 	for _, p := range a.Pairs {
 		s.index(id, p.Target)
 	}
@@ -97,6 +111,27 @@ func (s *Stage) addAlert(a *alert) {
 func (s *Stage) index(id, target string) {
 	for _, state := range []string{slo.AlertFiring, slo.AlertResolved} {
 		s.byDelivery[deliveryID(id, state, target)] = pairRef{alert: id, target: target}
+	}
+}
+
+// setBatch notes the group order that a pair went out with, "" for none.
+func (s *Stage) setBatch(a *alert, p *pair, id string, attempt int) {
+	ref := pairRef{alert: a.Event.ID, target: p.Target}
+	if p.Batch != "" {
+		drop(s.byBatch, p.Batch, ref)
+	}
+	if p.Batch, p.BatchN = id, attempt; id != "" {
+		s.byBatch[id] = append(s.byBatch[id], ref)
+	}
+}
+
+// drop takes one entry out of an index.
+func drop[T comparable](index map[string][]T, key string, entry T) {
+	rest := slices.DeleteFunc(index[key], func(x T) bool { return x == entry })
+	if len(rest) == 0 {
+		delete(index, key)
+	} else {
+		index[key] = rest
 	}
 }
 
@@ -115,7 +150,9 @@ func (s *Stage) addPair(a *alert, p *pair) {
 
 // removePair forgets a pair, and its alert when that is over and nobody else is to be told.
 func (s *Stage) removePair(a *alert, p *pair) {
+	s.setBatch(a, p, "", 0)
 	a.Pairs = slices.DeleteFunc(a.Pairs, func(q *pair) bool { return q == p })
+	s.wakeInhibited(a)
 	for _, state := range []string{slo.AlertFiring, slo.AlertResolved} {
 		delete(s.byDelivery, deliveryID(a.Event.ID, state, p.Target))
 	}
@@ -127,15 +164,11 @@ func (s *Stage) sweep(a *alert) {
 	if !a.Ended || len(a.Pairs) > 0 || s.alerts[a.Event.ID] != a {
 		return
 	}
-	id, key := a.Event.ID, alertKey(&a.Event)
+	id := a.Event.ID
 	delete(s.alerts, id)
 	s.bytes -= a.Size
-	ids := slices.DeleteFunc(s.byKey[key], func(x string) bool { return x == id })
-	if len(ids) == 0 {
-		delete(s.byKey, key)
-	} else {
-		s.byKey[key] = ids
-	}
+	drop(s.byKey, alertKey(&a.Event), id)
+	drop(s.bySLO, sloKey(&a.Event), id)
 }
 
 func (s *Stage) sortTargets() {
@@ -153,6 +186,11 @@ func (s *Stage) removeTarget(key string) {
 	}
 	delete(s.targets, key)
 	s.sortTargets()
+	for k := range s.cool {
+		if k.target == key {
+			delete(s.cool, k)
+		}
+	}
 	for _, id := range s.alertIDs() {
 		a := s.alerts[id]
 		if p := a.pair(key); p != nil {
@@ -190,4 +228,14 @@ type Stats struct {
 	StaleResults uint64 `json:"staleResults"` // results of nothing that is awaited
 	Undecodable  uint64 `json:"undecodable"`  // records that could not be read
 	Missing      uint64 `json:"missing"`      // messages that the log has lost
+
+	Silenced        uint64 `json:"silenced,omitempty"`        // alerts and targets held by a silence
+	Inhibited       uint64 `json:"inhibited,omitempty"`       // held by a page of the same SLO
+	CoolDown        uint64 `json:"coolDown,omitempty"`        // held by the target's cool-down
+	CoolOver        uint64 `json:"coolOver,omitempty"`        // cool-downs over CoolMax
+	Groups          uint64 `json:"groups,omitempty"`          // orders that carry a group
+	Grouped         uint64 `json:"grouped,omitempty"`         // alerts in them
+	Truncated       uint64 `json:"truncated,omitempty"`       // of those, counted in the message and not written out
+	SilencesRefused uint64 `json:"silencesRefused,omitempty"` // that are wrong, or over a bound
+	Tests           uint64 `json:"tests,omitempty"`           // tests of targets ordered
 }

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"evenkeel.dev/bus"
@@ -19,12 +20,20 @@ const (
 	TypePagerDuty           = "pagerduty"            // PagerDuty Events API v2
 	TypeSlack               = "slack"                // a Slack incoming webhook
 	TypeCloudEvents         = "cloudevents"          // CloudEvents over HTTP, binary mode
+	TypeEmail               = "email"                // a mail over SMTP
 )
 
 // Types lists the types of a [Target].
 func Types() []string {
-	return []string{TypeAlertmanagerWebhook, TypeAlertmanager, TypePagerDuty, TypeSlack, TypeCloudEvents}
+	return []string{TypeAlertmanagerWebhook, TypeAlertmanager, TypePagerDuty, TypeSlack, TypeCloudEvents, TypeEmail}
 }
+
+// What a target may group by.
+const (
+	GroupByNamespace = "globalNamespace"
+	GroupByService   = "service"
+	GroupBySeverity  = "severity"
+)
 
 // A Target is a place that hears of alerts: the compiled form of an AlertNotificationTarget definition. A secret never stands in
 // it, only a reference: "env:NAME" or "file:PATH", which the process that sends resolves.
@@ -47,6 +56,36 @@ type Target struct {
 	// hear no Watchdog.
 	NoWatchdog    bool         `json:"noWatchdog,omitempty"`
 	WatchdogEvery slo.Duration `json:"watchdogEvery,omitempty"`
+
+	// Mail is set for, and only for, type email. SecretFrom is then the password.
+	Mail *MailTarget `json:"mail,omitempty"`
+
+	// NoInhibit has tickets told although a page of their SLO fires.
+	NoInhibit bool `json:"noInhibit,omitempty"`
+	// CoolDown is for how long after the end of an alert its next beginning is held; 0: not at all, at most a day.
+	CoolDown slo.Duration `json:"coolDown,omitempty"`
+	// GroupBy has alerts that come within GroupWait (default 30 s, at most 10 min) and have these in common told in one message. It is
+	// for the types that can say several: alertmanager-webhook, slack and email.
+	GroupBy   []string     `json:"groupBy,omitempty"`
+	GroupWait slo.Duration `json:"groupWait,omitempty"`
+}
+
+// Bounds of a target.
+const (
+	CoolDownMax      = bus.Day
+	GroupWaitDefault = 30 * bus.Second
+	GroupWaitMin     = bus.Second
+	GroupWaitMax     = 10 * bus.Minute // a page must not wait for longer
+)
+
+// groups reports whether alerts to the target are grouped.
+func (t *Target) groups() bool { return len(t.GroupBy) > 0 }
+
+func (t *Target) groupWait() bus.Time {
+	if t.GroupWait == 0 {
+		return GroupWaitDefault
+	}
+	return t.GroupWait.Time()
 }
 
 const pagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
@@ -54,14 +93,21 @@ const pagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
 // Validate says what is wrong with the target, what would be right, or nil. The field that is meant stands first in the text.
 func (t Target) Validate() error {
 	switch t.Type {
-	case TypeAlertmanagerWebhook, TypeAlertmanager, TypePagerDuty, TypeSlack, TypeCloudEvents:
+	case TypeAlertmanagerWebhook, TypeAlertmanager, TypePagerDuty, TypeSlack, TypeCloudEvents, TypeEmail:
 	default:
 		return fmt.Errorf("type: %q is not known; use one of %s", t.Type, strings.Join(Types(), ", "))
 	}
 	if t.Name == "" {
 		return fmt.Errorf("name: is empty")
 	}
-	if err := t.validateURL(); err != nil {
+	if (t.Type == TypeEmail) != (t.Mail != nil) {
+		return fmt.Errorf("mail: is for type email, and that needs it")
+	}
+	if t.Mail != nil {
+		if err := t.validateMail(); err != nil {
+			return err
+		}
+	} else if err := t.validateURL(); err != nil {
 		return err
 	}
 	for _, r := range []struct{ field, ref string }{{"urlFrom", t.URLFrom}, {"secretFrom", t.SecretFrom}} {
@@ -74,6 +120,36 @@ func (t Target) Validate() error {
 	}
 	if t.WatchdogEvery != 0 && t.WatchdogEvery.Time() < watchdogMin {
 		return fmt.Errorf("watchdogEvery: %s is under %s", t.WatchdogEvery, slo.Duration(watchdogMin))
+	}
+	return t.validateTiming()
+}
+
+// validateTiming checks cool-down and grouping.
+func (t Target) validateTiming() error {
+	if t.CoolDown < 0 || t.CoolDown.Time() > CoolDownMax {
+		return fmt.Errorf("coolDown: %s is not from 0s to %s", t.CoolDown, slo.Duration(CoolDownMax))
+	}
+	if len(t.GroupBy) == 0 {
+		if t.GroupWait != 0 {
+			return fmt.Errorf("groupWait: stands without groupBy")
+		}
+		return nil
+	}
+	switch t.Type {
+	case TypeAlertmanagerWebhook, TypeSlack, TypeEmail:
+	default:
+		return fmt.Errorf("groupBy: type %s takes one alert a message and groups by itself; leave it out", t.Type)
+	}
+	for i, by := range t.GroupBy {
+		if by != GroupByNamespace && by != GroupByService && by != GroupBySeverity {
+			return fmt.Errorf("groupBy: %q is none of %s, %s, %s", by, GroupByNamespace, GroupByService, GroupBySeverity)
+		}
+		if slices.Contains(t.GroupBy[:i], by) {
+			return fmt.Errorf("groupBy: %s stands twice", by)
+		}
+	}
+	if t.GroupWait != 0 && (t.GroupWait.Time() < GroupWaitMin || t.GroupWait.Time() > GroupWaitMax) {
+		return fmt.Errorf("groupWait: %s is not from %s to %s", t.GroupWait, slo.Duration(GroupWaitMin), slo.Duration(GroupWaitMax))
 	}
 	return nil
 }
@@ -117,14 +193,16 @@ func (t Target) Endpoint() string {
 }
 
 // Signed reports whether messages carry a Standard Webhooks signature: a secret is set and is none that the body itself needs.
-func (t Target) Signed() bool { return t.SecretFrom != "" && t.Type != TypePagerDuty }
+func (t Target) Signed() bool {
+	return t.SecretFrom != "" && t.Type != TypePagerDuty && t.Type != TypeEmail
+}
 
 const watchdogMin = 10 * bus.Second
 
 // watchdogEvery is the interval of the target's Watchdog, 0 for none.
 func (t Target) watchdogEvery() bus.Time {
 	switch {
-	case t.NoWatchdog, t.Type == TypePagerDuty, t.Type == TypeSlack:
+	case t.NoWatchdog, t.Type == TypePagerDuty, t.Type == TypeSlack, t.Type == TypeEmail:
 		return 0
 	case t.WatchdogEvery > 0:
 		return max(t.WatchdogEvery.Time(), watchdogMin)

@@ -13,6 +13,7 @@ import (
 // tick does what has come due: orders without a result, next attempts, posts again, Watchdogs.
 func (s *Stage) tick(now bus.Time) {
 	s.watchdogs(now)
+	s.lift(now)
 	if s.nextDue == 0 || now < s.nextDue {
 		return
 	}
@@ -124,7 +125,10 @@ func (s *Stage) watchdogResult(r *Result, now bus.Time) {
 	s.stats.StaleResults++
 }
 
-// pending reports whether the pair has something to tell that is not told yet.
+// pending reports whether the pair has something to tell that is not told yet, and nothing holds it back.
 func (p *pair) pending() bool {
+	if p.Held != "" || p.Group != "" {
+		return p.Held == ""
+	}
 	return (p.Open || p.Due > 0) && !(p.State == slo.AlertFiring && p.Told && p.Failed == 0)
 }

@@ -11,8 +11,11 @@ import (
 
 // alertName is the label alertname: "SLOBurnRate" and the tier in camel case, for example SLOBurnRatePage; "Watchdog" for that one.
 func alertName(d *Delivery) string {
-	if d.Kind == KindWatchdog {
+	switch d.Kind {
+	case KindWatchdog:
 		return watchdogAlert
+	case KindTest:
+		return trialAlert
 	}
 	var b strings.Builder
 	b.WriteString("SLOBurnRate")
@@ -32,6 +35,9 @@ func labels(d *Delivery) map[string]string {
 		return map[string]string{"alertname": watchdogAlert, "severity": severityNone}
 	}
 	a := &d.Alert
+	if d.Kind == KindTest { // no route that looks for pages or for an SLO may take it for one
+		return map[string]string{"alertname": trialAlert, "severity": severityNone, "global_namespace": orDefault(a.GlobalNamespace)}
+	}
 	ls := map[string]string{
 		"alertname": alertName(d), "severity": a.Severity, "tier": a.Tier, "slo": a.SLO, "service": a.Service, "global_namespace": orDefault(a.GlobalNamespace),
 	}
@@ -46,7 +52,7 @@ func labels(d *Delivery) map[string]string {
 // annotations are the alert's own and, where those do not say otherwise, summary, description, runbook_url and timeline.
 func (r Renderer) annotations(d *Delivery) map[string]string {
 	as := map[string]string{"summary": summary(d), "description": description(d)}
-	if d.Kind == KindWatchdog {
+	if d.Kind == KindWatchdog || d.Kind == KindTest {
 		return as
 	}
 	if d.Alert.Runbook != "" {
@@ -76,7 +82,7 @@ func annotationName(s string) string {
 }
 
 func (r Renderer) timeline(d *Delivery) string {
-	if r.Timeline == "" || d.Kind == KindWatchdog {
+	if r.Timeline == "" || d.Kind == KindWatchdog || d.Kind == KindTest {
 		return ""
 	}
 	return r.Timeline + " " + d.Alert.SLO
@@ -87,6 +93,9 @@ func summary(d *Delivery) string {
 	a := &d.Alert
 	if d.Kind == KindWatchdog {
 		return "This alert always fires: it shows that alerts get from Evenkeel to here"
+	}
+	if d.Kind == KindTest {
+		return "[TEST] This is only a test of the notification target " + d.Target.Name + "; nothing is wrong"
 	}
 	name := a.SLO
 	if a.DisplayName != "" && a.DisplayName != a.SLO {
@@ -105,12 +114,52 @@ func summary(d *Delivery) string {
 	return fmt.Sprintf("[%s] %s of service %s%s", a.Severity, name, a.Service, what)
 }
 
+// each returns the alerts of a group as if each were delivered alone.
+func (d *Delivery) each() []Delivery {
+	if d.Group == nil {
+		return []Delivery{*d}
+	}
+	out := make([]Delivery, 0, len(d.Group.Alerts))
+	for _, a := range d.Group.Alerts {
+		one := *d
+		one.Kind, one.Group, one.Alert = KindAlert, nil, a
+		out = append(out, one)
+	}
+	return out
+}
+
+// groupSummary is one line about several alerts, for example "[FIRING:2, RESOLVED:1] service=checkout".
+func groupSummary(d *Delivery) string {
+	n := map[string]int{}
+	for i := range d.Group.Alerts {
+		n[d.Group.Alerts[i].State]++
+	}
+	var counts []string
+	for _, state := range []string{slo.AlertFiring, slo.AlertResolved} {
+		if n[state] > 0 {
+			counts = append(counts, strings.ToUpper(state)+":"+strconv.Itoa(n[state]))
+		}
+	}
+	var by []string
+	for _, k := range sortedNames(d.Group.Labels) {
+		by = append(by, k+"="+d.Group.Labels[k])
+	}
+	text := "[" + strings.Join(counts, ", ") + "] " + strings.Join(by, ", ")
+	if d.Group.Truncated > 0 {
+		text += fmt.Sprintf(" and %d more", d.Group.Truncated)
+	}
+	return text
+}
+
 // description is a few sentences with the numbers.
 func description(d *Delivery) string {
 	a := &d.Alert
 	if d.Kind == KindWatchdog {
 		w := d.Watchdog
 		return fmt.Sprintf("If it stops, alerts are not getting through. Alerts that fire: %d. Notifications on their way: %d. Notifications given up: %d.", w.Firing, w.Pending, w.DeadLetters)
+	}
+	if d.Kind == KindTest {
+		return fmt.Sprintf("%s asked for it at %s, to see whether alerts get from Evenkeel to here. They do. There is nothing to do.", d.Author, a.StartsAt)
 	}
 	parts := []string{fmt.Sprintf("Objective %s over %s.", percent(a.Objective), a.Window.Duration)}
 	if p := a.Pair; p != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"evenkeel.dev/bus"
@@ -54,7 +55,7 @@ func (w *world) step(subject string, h bus.Header, v any) {
 		switch {
 		case err != nil:
 			w.t.Fatal(err)
-		case ok && del.Kind == KindAlert:
+		case ok && del.Kind != KindWatchdog:
 			w.sent = append(w.sent, del)
 		case ok:
 			w.dogs = append(w.dogs, del)
@@ -76,6 +77,9 @@ func (w *world) seconds(n int) {
 func (w *world) target(gns, name, typ string, change func(*Target)) {
 	w.t.Helper()
 	t := Target{Name: name, Type: typ, URL: "https://" + name + ".example.com/hook", SecretFrom: map[bool]string{true: "env:KEY"}[typ == TypePagerDuty]}
+	if typ == TypeEmail {
+		t.URL, t.SecretFrom, t.Mail = "", "env:KEY", &MailTarget{To: []string{"On call <oncall@example.com>", "second@example.com"}, From: "Evenkeel <evenkeel@example.org>", SMTP: "mail.example.com:587"}
+	}
 	if change != nil {
 		change(&t)
 	}
@@ -149,6 +153,14 @@ func (w *world) none() {
 func brief(ds []Delivery) string {
 	var b bytes.Buffer
 	for _, d := range ds {
+		if d.Group != nil {
+			fmt.Fprintf(&b, "[%s", d.Target.Name)
+			for _, a := range d.Group.Alerts {
+				fmt.Fprintf(&b, " %s:%s", a.ID, a.State)
+			}
+			fmt.Fprintf(&b, " +%d %d]", d.Group.Truncated, d.Attempt)
+			continue
+		}
 		fmt.Fprintf(&b, "[%s %s %d %s]", d.Target.Name, d.Alert.State, d.Attempt, d.Alert.ID)
 	}
 	return b.String()
@@ -191,4 +203,47 @@ func (w *world) lates() int {
 		}
 	}
 	return n
+}
+
+// holds returns what was held since the last call, as "alert reason silence".
+func (w *world) holds() []string {
+	w.t.Helper()
+	var out []string
+	var rest []bus.Draft
+	for _, d := range w.other {
+		if d.Subject != SubjectHeld {
+			rest = append(rest, d)
+			continue
+		}
+		var h Hold
+		if err := json.Unmarshal(d.Data, &h); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, strings.TrimSpace(h.Alert+" "+h.Reason+" "+h.Silence))
+	}
+	w.other = rest
+	return out
+}
+
+// tier steps an event of another tier, whose name is its severity.
+func (w *world) tier(id, state, tier string, names ...string) {
+	w.t.Helper()
+	e := testAlert(id, state, w.now, names...)
+	e.Tier, e.Severity = tier, tier
+	w.event(e)
+}
+
+// silence asks for a silence of the service of all test alerts.
+func (w *world) silence(id string, length bus.Time, change func(*SilenceRequest)) {
+	w.t.Helper()
+	r := SilenceRequest{Action: SilenceAdd, ID: id, GlobalNamespace: "shop", Service: "checkout", For: length, Reason: "planned work", Author: "alice"}
+	if change != nil {
+		change(&r)
+	}
+	w.step(SubjectSilenceRequest, nil, r)
+}
+
+func (w *world) expire(id string) {
+	w.t.Helper()
+	w.step(SubjectSilenceRequest, nil, SilenceRequest{Action: SilenceExpire, ID: id, Author: "bob"})
 }

@@ -28,6 +28,15 @@ const (
 	AnnotationDefault         = prefix + "default"           // target: "true" makes it hear alerts that name no target
 	AnnotationWatchdog        = prefix + "watchdog"          // target: "false" spares it the always-firing alert
 	AnnotationWatchdogEvery   = prefix + "watchdog-every"    // target: how often, at least 10s
+	AnnotationInhibit         = prefix + "inhibit"           // target: "false" has tickets told although a page of their SLO fires
+	AnnotationCoolDown        = prefix + "cool-down"         // target: for how long after its end an alert that fires again is held
+	AnnotationGroupBy         = prefix + "group-by"          // target: what alerts in one message have in common: global-namespace, service, severity
+	AnnotationGroupWait       = prefix + "group-wait"        // target: for how long a message waits for more alerts
+	AnnotationMailTo          = prefix + "mail-to"           // target email: addresses, separated by commas
+	AnnotationMailFrom        = prefix + "mail-from"         // target email: the sender's address
+	AnnotationSMTP            = prefix + "smtp"              // target email: host:port of the server that takes the mail
+	AnnotationSMTPUser        = prefix + "smtp-user"         // target email: who signs on with the password; default the sender's address
+	AnnotationAllowInsecure   = prefix + "allow-insecure"    // target email: "true" sends in the clear
 )
 
 func knownAnnotations(kind string) []string {
@@ -36,7 +45,9 @@ func knownAnnotations(kind string) []string {
 	case KindSLO:
 		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationAlerts, AnnotationAlert+"NAME")
 	case KindTarget:
-		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
+		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery,
+			AnnotationInhibit, AnnotationCoolDown, AnnotationGroupBy, AnnotationGroupWait,
+			AnnotationMailTo, AnnotationMailFrom, AnnotationSMTP, AnnotationSMTPUser, AnnotationAllowInsecure)
 	}
 	return known
 }

@@ -23,6 +23,11 @@ type target struct {
 	Default         bool          `json:"default,omitempty"`
 	NoWatchdog      bool          `json:"noWatchdog,omitempty"`
 	WatchdogEvery   *slo.Duration `json:"watchdogEvery,omitempty"`
+	Mail            *mailTarget   `json:"mail,omitempty"`
+	NoInhibit       bool          `json:"noInhibit,omitempty"`
+	CoolDown        *slo.Duration `json:"coolDown,omitempty"`
+	GroupBy         []string      `json:"groupBy,omitempty"`
+	GroupWait       *slo.Duration `json:"groupWait,omitempty"`
 }
 
 // Types of targets that spec.target may name.
@@ -32,6 +37,7 @@ const (
 	typePagerDuty           = "pagerduty"
 	typeSlack               = "slack"
 	typeCloudEvents         = "cloudevents"
+	typeEmail               = "email"
 )
 
 func (r *run) compileTarget(d *mesh.Document, def *mesh.Definition) {
@@ -44,18 +50,19 @@ func (r *run) compileTarget(d *mesh.Document, def *mesh.Definition) {
 		Name: d.Name, Type: r.targetType(d, o.Spec.Target), GlobalNamespace: def.GlobalNamespace,
 		URL: a[AnnotationURL], URLFrom: a[AnnotationURLFrom], SecretFrom: a[AnnotationSecretFrom],
 		AllowPrivate: r.flag(d, a, AnnotationAllowPrivate, false), Default: r.flag(d, a, AnnotationDefault, false),
-		NoWatchdog: !r.flag(d, a, AnnotationWatchdog, true),
+		NoWatchdog: !r.flag(d, a, AnnotationWatchdog, true), NoInhibit: !r.flag(d, a, AnnotationInhibit, true),
+		WatchdogEvery: r.span(d, a, AnnotationWatchdogEvery, 10*bus.Second, 0, "for example 1m"),
+		CoolDown:      r.span(d, a, AnnotationCoolDown, bus.Second, bus.Day, "for example 10m; leave it out for none"),
 	}
-	if every, ok := a[AnnotationWatchdogEvery]; ok {
-		v, err := slo.ParseDuration(every)
-		if err != nil || v.Time() < 10*bus.Second {
-			r.add(d.Problem(annotationPath(AnnotationWatchdogEvery), fmt.Sprintf("%q is not a duration of at least 10s", every), "for example 1m"))
-		}
-		t.WatchdogEvery = &v
-	}
+	r.grouping(d, a, &t)
 	r.reference(d, AnnotationURLFrom, t.URLFrom)
 	r.reference(d, AnnotationSecretFrom, t.SecretFrom)
-	r.address(d, &t)
+	if t.Type == typeEmail {
+		r.mail(d, a, &t)
+	} else {
+		r.noMail(d, a)
+		r.address(d, &t)
+	}
 	if len(r.problems) > before {
 		return
 	}
@@ -65,14 +72,15 @@ func (r *run) compileTarget(d *mesh.Document, def *mesh.Definition) {
 
 func (r *run) targetType(d *mesh.Document, text string) string {
 	const path = "spec.target"
-	types := []string{typeAlertmanagerWebhook, typeAlertmanager, typePagerDuty, typeSlack, typeCloudEvents}
+	types := []string{typeAlertmanagerWebhook, typeAlertmanager, typePagerDuty, typeSlack, typeCloudEvents, typeEmail}
 	kind := strings.ToLower(text)
+	if kind == "mail" || kind == "e-mail" {
+		kind = typeEmail
+	}
 	switch n := node(d, path); {
 	case n == nil:
 		r.absent(d, path, "spec.target is missing", "one of "+strings.Join(types, ", "))
 	case n.Kind != mesh.NodeString || slices.Contains(types, kind):
-	case kind == "email" || kind == "mail":
-		r.add(d.Problem(path, "mail is not supported yet", "send through Alertmanager: target: alertmanager"))
 	case kind == "webhook" || kind == "web-hook":
 		r.add(d.Problem(path, fmt.Sprintf("target %q does not say in which form to post", text), "use alertmanager-webhook or cloudevents"))
 	default:

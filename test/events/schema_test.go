@@ -258,6 +258,10 @@ func samples() map[string][]any {
 			notify.DeadEvent{Reason: notify.DeadNoTarget, State: slo.AlertFiring},
 			notify.DeadEvent{Reason: notify.DeadRejected, State: slo.AlertResolved, Target: "t", Type: "slack", Message: "m", Status: 404, Attempts: 3},
 		},
+		notify.SilenceEventType: {
+			notify.SilenceEvent{Action: notify.SilenceCreated, StartsAt: at.String(), EndsAt: at.String()},
+			notify.SilenceEvent{Action: notify.SilenceExpired, ID: "s", GlobalNamespace: "shop", Service: "c", SLO: "a", Tier: "page", Reason: "r", Author: "alice", StartsAt: at.String(), EndsAt: at.String(), ExpiredBy: "bob"},
+		},
 		notify.WatchdogEventType: {notify.WatchdogEvent{Alert: "Watchdog", Severity: "none", Targets: 1, Firing: 2, Pending: 3, DeadLetters: 4}},
 	}
 }
@@ -339,7 +343,7 @@ func TestSubjects(t *testing.T) {
 		got = append(got, strings.SplitAfterN(typ.Subject, ".", 4)[0]+strings.SplitAfterN(typ.Subject, ".", 4)[1]+strings.SplitAfterN(typ.Subject, ".", 4)[2])
 	}
 	var want []string
-	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog} {
+	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence} {
 		want = append(want, bus.PublicSubject(prefix))
 	}
 	if !slices.Equal(got, want) {

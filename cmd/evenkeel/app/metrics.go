@@ -28,6 +28,11 @@ func (a *app) metrics(w io.Writer) {
 	if a.outlet != nil {
 		publish(w, "evenkeel_webhook", reflect.ValueOf(a.outlet.sender.Stats()).Elem())
 	}
+	if a.deliveries != nil {
+		if stats := a.deliveries.stats.Load(); stats != nil {
+			publish(w, "evenkeel_notify", reflect.ValueOf(*stats))
+		}
+	}
 	if a.intake != nil {
 		a.intake.metrics(w)
 	}
