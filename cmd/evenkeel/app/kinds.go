@@ -10,8 +10,10 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/yaml"
+	"evenkeel.dev/slo/native"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
+	"evenkeel.dev/slo/zone"
 )
 
 // kinds is the one list of compilers of definitions.
@@ -20,7 +22,11 @@ func kinds() (*mesh.Kinds, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mesh.NewKinds(files)
+	own, err := native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
+	if err != nil {
+		return nil, err
+	}
+	return mesh.NewKinds(files, own)
 }
 
 // KindNames lists the kinds of definitions, as they are written.
