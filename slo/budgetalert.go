@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strings"
 
 	"evenkeel.dev/bus"
 )
@@ -34,6 +35,25 @@ type Forecast struct {
 	In     Duration `json:"in"`             // from AsOf on
 	Early  Duration `json:"early"`          // at the earliest
 	Late   Duration `json:"late,omitempty"` // at the latest
+}
+
+// MaxSpentTiers bounds the shares of the budget at which one objective alerts.
+const MaxSpentTiers = 4
+
+// SpentTier returns the alert for a share of the budget that is written as "50%": budget-50, severity ticket.
+func SpentTier(text string) (Tier, error) {
+	number, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
+	v, err := ParseDecimal(number)
+	if !percent || err != nil || v.Rat().Sign() <= 0 || v.Rat().Cmp(big.NewRat(1000, 1)) > 0 {
+		return Tier{}, fmt.Errorf("%q is no share of the budget", text)
+	}
+	q := new(big.Rat).Quo(v.Rat(), big.NewRat(100, 1))
+	digits, _ := q.FloatPrec()
+	spent, err := ParseDecimal(q.FloatString(digits))
+	if err != nil {
+		return Tier{}, fmt.Errorf("the share %q of the budget has too many digits", text)
+	}
+	return Tier{Name: "budget-" + strings.ReplaceAll(number, ".", "-"), Severity: SeverityTicket, Spent: &spent}, nil
 }
 
 // validateOther checks tiers that are not about burn rates; of the three exactly one is set.

@@ -75,8 +75,15 @@ type Objective struct {
 	OnNoData        string   `json:"onNoData,omitempty"` // one of the NoData constants; "" is NoDataHold
 	SLI             SLI      `json:"sli"`
 	Alerting        Alerting `json:"alerting"`
+	Type            string   `json:"type,omitempty"` // one of the Type constants; "" is TypeMonitored
 	Definition      mesh.Ref `json:"definition"`
 }
+
+// Types of an objective. One of a service may be actionable: what scales and moves it looks at that one.
+const (
+	TypeMonitored  = "Monitored"
+	TypeActionable = "Actionable"
+)
 
 // A Window is the time over which the budget counts.
 type Window struct {

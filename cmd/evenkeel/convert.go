@@ -10,7 +10,7 @@ import (
 )
 
 func convertCommand(c *cli) *cobra.Command {
-	var output string
+	var output, from, gns, source string
 	cmd := &cobra.Command{
 		Use:   "convert FILE|DIR|- ...",
 		Short: "Write files of Sloth, Pyrra and OpenSLO v1alpha as OpenSLO v1",
@@ -18,20 +18,35 @@ func convertCommand(c *cli) *cobra.Command {
 'apply' takes these files as they are.
 
 What cannot be kept exactly is said with its place, and stands as a comment in what is written. It exits with 1 when an SLO or an alert is
-missing there, with 0 otherwise.`,
+missing there, with 0 otherwise.
+
+With --from tanzu it reads what Tanzu Service Mesh's API answers for service-level-objectives, JSON, and writes Evenkeel's own kind SLO.`,
 		Example: "  evenkeel convert sloth.yml > slos.yaml\n  kubectl get slo -A -o yaml | evenkeel convert - -o slos.yaml",
 		Args:    cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write, or - for the output")
+	cmd.Flags().StringVar(&from, "from", "", `"tanzu": read JSON of Tanzu Service Mesh's API`)
+	cmd.Flags().StringVar(&gns, "gns", "", "with --from tanzu: the global namespace of the SLOs")
+	cmd.Flags().StringVar(&source, "source", "", "with --from tanzu: where their telemetry comes from (default istio)")
 	cmd.RunE = do(func(_ *cobra.Command, args []string) error {
-		if output == "" {
+		switch {
+		case output == "":
 			return wrongUsage("-o needs the name of a file, or -")
+		case from != "" && from != "tanzu":
+			return wrongUsage("--from %q is not known; other files are recognised by themselves, and tanzu is the only name", from)
+		case from == "" && (gns != "" || source != ""):
+			return wrongUsage("--gns and --source go with --from tanzu")
 		}
 		files, err := c.readFiles(args)
 		if err != nil {
 			return err
 		}
-		converted, err := app.Convert(files)
+		var converted app.Converted
+		if from == "tanzu" {
+			converted, err = app.ConvertTanzu(files, gns, source)
+		} else {
+			converted, err = app.Convert(files)
+		}
 		if err != nil {
 			return err
 		}

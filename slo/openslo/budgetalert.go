@@ -2,7 +2,7 @@ package openslo
 
 import (
 	"fmt"
-	"math/big"
+	"slices"
 	"strings"
 
 	"evenkeel.dev/bus"
@@ -12,9 +12,6 @@ import (
 
 // absentAfter is how long no samples come before alertWhenNoData says so.
 const absentAfter = slo.Duration(10 * bus.Minute)
-
-// maxShares bounds the alerts of evenkeel.dev/budget-alerts.
-const maxShares = 4
 
 // extra reads the annotations that ask for alerts which OpenSLO has no condition for. They wait for the morning: severity ticket.
 func (r *run) extra(d *mesh.Document, m *metadata, a *slo.Alerting) {
@@ -40,37 +37,25 @@ func (r *run) extra(d *mesh.Document, m *metadata, a *slo.Alerting) {
 func (r *run) shares(d *mesh.Document, path, text string) []slo.Tier {
 	const hint = `write for example "50%, 75%, 90%, 100%"`
 	parts := strings.Split(text, ",")
-	if len(parts) > maxShares {
-		r.add(d.Problem(path, fmt.Sprintf("%d shares of the budget are too many; at most %d", len(parts), maxShares), ""))
+	if len(parts) > slo.MaxSpentTiers {
+		r.add(d.Problem(path, fmt.Sprintf("%d shares of the budget are too many; at most %d", len(parts), slo.MaxSpentTiers), ""))
 		return nil
 	}
 	var out []slo.Tier
-	seen := map[string]bool{}
 	for _, p := range parts {
-		number, percent := strings.CutSuffix(strings.TrimSpace(p), "%")
-		v, err := slo.ParseDecimal(number)
-		if !percent || err != nil || v.Rat().Sign() <= 0 || v.Float() > 1000 {
-			r.add(d.Problem(path, fmt.Sprintf("%q is no share of the budget", strings.TrimSpace(p)), hint))
+		p = strings.TrimSpace(p)
+		t, err := slo.SpentTier(p)
+		switch {
+		case err != nil:
+			r.add(d.Problem(path, err.Error(), hint))
+			return nil
+		case slices.ContainsFunc(out, func(o slo.Tier) bool { return o.Name == t.Name }):
+			r.add(d.Problem(path, p+" stands twice", ""))
 			return nil
 		}
-		name := "budget-" + strings.ReplaceAll(number, ".", "-")
-		if seen[name] {
-			r.add(d.Problem(path, fmt.Sprintf("%s stands twice", strings.TrimSpace(p)), ""))
-			return nil
-		}
-		seen[name] = true
-		spent := percentOf(v)
-		out = append(out, slo.Tier{Name: name, Severity: slo.SeverityTicket, Spent: &spent})
+		out = append(out, t)
 	}
 	return out
-}
-
-// percentOf divides by a hundred, exactly.
-func percentOf(v slo.Decimal) slo.Decimal {
-	q := v.Rat()
-	q.Quo(q, big.NewRat(100, 1))
-	digits, _ := q.FloatPrec()
-	return slo.MustDecimal(q.FloatString(min(digits, 30)))
 }
 
 // annotatedDuration reads a duration from an annotation; ok is false where there is none or a wrong one.

@@ -11,6 +11,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/yaml"
+	"evenkeel.dev/slo/native"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
 	"evenkeel.dev/slo/pyrra"
@@ -32,16 +33,20 @@ type compilerSet struct {
 	openslo *openslo.Compiler
 	sloth   *sloth.Compiler
 	pyrra   *pyrra.Compiler
+	native  *native.Compiler
 }
 
-func (c *compilerSet) all() []mesh.Compiler { return []mesh.Compiler{c.openslo, c.sloth, c.pyrra} }
+func (c *compilerSet) all() []mesh.Compiler {
+	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native}
+}
 
 func compilers() (*compilerSet, error) {
 	var c compilerSet
-	var errs [3]error
+	var errs [4]error
 	c.openslo, errs[0] = openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
 	c.sloth, errs[1] = sloth.New(sloth.Config{Compile: promql.Compile, Form: promql.Form})
 	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form})
+	c.native, errs[3] = native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
 	return &c, errors.Join(errs[:]...)
 }
 
