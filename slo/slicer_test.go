@@ -309,3 +309,33 @@ func TestGauges(t *testing.T) {
 		})
 	}
 }
+
+// Users of Tanzu compare with what its console showed: three services of an August at 99.999 %, minutes left (signed) and the share of the
+// period, which count the whole month of 31 days. Its samples were of ten seconds.
+func TestTanzuAugust(t *testing.T) {
+	for _, c := range []struct {
+		bad           int64 // slices
+		minutes, part string
+	}{{99, "-16.05", "99.963"}, {110, "-17.89", "99.959"}, {195, "-32.05", "99.927"}} {
+		o := sliced(t, MethodTimeslices, "0.99999", "10s", "0.99", NoDataGood)
+		o.Window = NewCalendarWindow(Calendar{Unit: UnitMonth, Count: 1, Start: "2026-01-01 00:00:00", Zone: Zone{Name: "UTC", Offsets: []Offset{{}}}})
+		first := civil(t, "2027-08-01 00:00:00")
+		tr := &tracker{o: o}
+		tr.configure()
+		tr.begin(bus.Time(first)*bus.Second, first)
+		tr.fed = 1
+		for i := range int64(1000) { // the first slices of the month, of which some are bad
+			second := first + 10*i
+			tr.close(second-10, second)
+			tr.count(second, cell{good: float64(bToInt(i >= c.bad)), total: 1}, 0)
+		}
+		at := first + 20*86400
+		tr.close(first+9990, at)
+		st := tr.status(at)
+		minutes := fmt.Sprintf("%.2f", st.Budget.Remaining*10/60)
+		part := fmt.Sprintf("%.3f", 100*(1-st.Budget.Consumed/st.Slices))
+		if minutes != c.minutes || part != c.part {
+			t.Errorf("%d bad slices: %s min left, %s %%; Tanzu showed %s and %s", c.bad, minutes, part, c.minutes, c.part)
+		}
+	}
+}
