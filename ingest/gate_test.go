@@ -39,6 +39,18 @@ func TestOnlyWhatIsNeededIsWritten(t *testing.T) {
 	}
 }
 
+func TestSeriesOfValuesAreKept(t *testing.T) {
+	// Broken: an SLO over values (thresholdMetric, raw ratio) would never have data, since nobody knew that its series matters.
+	h := newHouse(t, ingest.Limits{})
+	o := objective(t, "shop", "checkout", "queue_length")
+	o.SLI = slo.SLI{Gauge: &slo.Gauge{Selector: o.SLI.Good.Terms[0].Selector, Op: slo.OpLess, Value: slo.MustDecimal("5")}}
+	h.SetObjectives(1, []slo.Objective{o})
+	out := h.send(t, ingest.Sender{Name: "prom", GlobalNamespace: "shop"}, 5, series("queue_length"), series("up"))
+	if out.Kept != 1 || out.Filtered != 1 {
+		t.Errorf("outcome: %+v", out)
+	}
+}
+
 func TestSeriesOfSeveralServicesGoesToEachPartition(t *testing.T) {
 	// Broken: two SLOs that share a series would not both count it.
 	h := newHouse(t, ingest.Limits{})

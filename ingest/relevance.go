@@ -43,21 +43,16 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 		o := &objectives[i]
 		p := bus.Partition(o.GlobalNamespace, o.Service, partitions)
 		seen := map[string]bool{}
-		for _, e := range []*slo.Expr{o.SLI.Good, o.SLI.Bad, &o.SLI.Total} {
-			if e == nil {
+		for _, s := range o.Selectors() {
+			text := s.String()
+			if seen[text] {
 				continue
 			}
-			for _, t := range e.Terms {
-				text := t.Selector.String()
-				if seen[text] {
-					continue
-				}
-				seen[text] = true
-				digest(sum, p, o.GlobalNamespace, text)
-				r := &rule{selector: t.Selector, partition: p}
-				bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
-				all = append(all, r)
-			}
+			seen[text] = true
+			digest(sum, p, o.GlobalNamespace, text)
+			r := &rule{selector: s, partition: p}
+			bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
+			all = append(all, r)
 		}
 	}
 	for ns, rs := range bySpace {
