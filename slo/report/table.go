@@ -23,7 +23,7 @@ func (r *Report) Table(w io.Writer) error {
 	for i := range r.Runs {
 		names = append(names, r.Runs[i].Name)
 	}
-	line("%s over %s %s (%s)", strings.Join(names, " and "), r.Source.Kind, r.Source.Place, r.Source.protocolText())
+	b.WriteString(wrap(fmt.Sprintf("%s over %s %s (%s)", strings.Join(names, " and "), r.Source.Kind, r.Source.Place, r.Source.protocolText()), "  "))
 	line("%s, %d samples at %d timestamps", r.span(), r.Samples, r.Timestamps)
 	for _, p := range r.Pairs() {
 		b.WriteByte('\n')
@@ -55,7 +55,7 @@ func (r *Report) pairTable(p *Pair, line func(string, ...any)) {
 	if len(r.Runs) > 1 {
 		var names []string
 		for i := range r.Runs {
-			names = append(names, r.Runs[i].Name)
+			names = append(names, fitEnd(r.Runs[i].Name, width-1))
 		}
 		cells("", names)
 	}
@@ -93,6 +93,14 @@ func fit(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n-1]) + "…"
+}
+
+// fitEnd shortens a path to its last n signs, the first then being "…".
+func fitEnd(s string, n int) string {
+	if over := utf8.RuneCountInString(s) - n; over > 0 {
+		return "…" + string([]rune(s)[over+1:])
+	}
+	return s
 }
 
 func pad(s string, n int) string {
