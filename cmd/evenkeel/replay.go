@@ -173,7 +173,7 @@ func (f *replayFlags) open(shown *progress) (history.Source, *history.OpenMetric
 		}
 		return p, nil, nil
 	case kind == "openmetrics" && place != "":
-		o := history.NewOpenMetrics(place, nil)
+		o := history.NewOpenMetrics(place)
 		return o, o, nil
 	case kind == "log":
 		return nil, nil, wrongUsage("--from log: replaying the engine's own stream is not possible yet; ask the Prometheus that sends to it (--from prometheus:URL)")

@@ -166,7 +166,7 @@ func FuzzReadMatrix(f *testing.F) {
 }
 
 func load(t testing.TB, text string, q Query) ([]row, error) {
-	s, err := loadFile(t.Context(), "f.om", strings.NewReader(text), int64(len(text)), q, nil)
+	s, err := loadFile(t.Context(), "f.om", strings.NewReader(text), q)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func TestOpenMetricsBlocks(t *testing.T) {
 	b.WriteString("a{b=\"x\"} 1 1\n")
 	q := everything(t)
 	q.To = bus.Time(n+1) * 1000
-	s, err := loadFile(t.Context(), "f.om", strings.NewReader(b.String()+"# EOF\n"), 0, q, nil)
+	s, err := loadFile(t.Context(), "f.om", strings.NewReader(b.String()+"# EOF\n"), q)
 	if err != nil || s.samples != n+1 {
 		t.Fatalf("%d of %d samples, %v", s.samples, n+1, err)
 	}

@@ -30,15 +30,10 @@ const (
 
 // OpenMetrics reads a text file whose samples have timestamps, in order of time within each series, as `promtool tsdb create-blocks-from
 // openmetrics` takes it. Series may stand in any order.
-type OpenMetrics struct {
-	name     string
-	progress func(share float64)
-}
+type OpenMetrics struct{ name string }
 
-// NewOpenMetrics returns a source for a file. progress, if set, is told the share of the file that was read.
-func NewOpenMetrics(name string, progress func(share float64)) *OpenMetrics {
-	return &OpenMetrics{name: name, progress: progress}
-}
+// NewOpenMetrics returns a source for a file.
+func NewOpenMetrics(name string) *OpenMetrics { return &OpenMetrics{name: name} }
 
 // Origin implements [Source].
 func (o *OpenMetrics) Origin() Origin {
@@ -56,7 +51,7 @@ func (o *OpenMetrics) Span(ctx context.Context) (first, last bus.Time, err error
 	}
 	defer f.Close()
 	l := newLoader(o.name, Query{})
-	if err := l.load(ctx, f, 0, nil); err != nil {
+	if err := l.load(ctx, f); err != nil {
 		return 0, 0, err
 	}
 	if l.first > l.final {
@@ -72,20 +67,16 @@ func (o *OpenMetrics) Read(ctx context.Context, q Query, take func(*Moment) erro
 		return err
 	}
 	defer f.Close()
-	size := int64(0)
-	if info, err := f.Stat(); err == nil {
-		size = info.Size()
-	}
-	s, err := loadFile(ctx, o.name, f, size, q, o.progress)
+	s, err := loadFile(ctx, o.name, f, q)
 	if err != nil {
 		return err
 	}
 	return s.merge(ctx, take)
 }
 
-func loadFile(ctx context.Context, name string, r io.Reader, size int64, q Query, progress func(float64)) (*slice, error) {
+func loadFile(ctx context.Context, name string, r io.Reader, q Query) (*slice, error) {
 	l := newLoader(name, q)
-	if err := l.load(ctx, r, size, progress); err != nil {
+	if err := l.load(ctx, r); err != nil {
 		return nil, err
 	}
 	if err := l.finish(); err != nil {
@@ -131,11 +122,10 @@ func newLoader(name string, q Query) *loader {
 	return &loader{name: name, query: q, slice: newSlice(q.From, q.To, fileBytes), known: map[string]*entry{}, symbols: labels.NewSymbolTable(), first: math.MaxInt64}
 }
 
-func (l *loader) load(ctx context.Context, r io.Reader, size int64, progress func(float64)) error {
+func (l *loader) load(ctx context.Context, r io.Reader) error {
 	b := bufio.NewReaderSize(r, maxLine)
 	var block []byte
 	first, line := 1, 0 // numbers of the block's first line and of the last one read
-	done := int64(0)
 	for !l.ended {
 		text, err := b.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -146,7 +136,6 @@ func (l *loader) load(ctx context.Context, r io.Reader, size int64, progress fun
 		}
 		if len(text) > 0 {
 			line++
-			done += int64(len(text))
 			l.ended = string(bytes.TrimRight(text, "\r\n")) == "# EOF"
 			if !l.ended {
 				block = append(block, text...)
@@ -166,9 +155,6 @@ func (l *loader) load(ctx context.Context, r io.Reader, size int64, progress fun
 			return fmt.Errorf("%s:%d: the file does not end with the line \"# EOF\" that OpenMetrics wants; it may be cut", l.name, line)
 		}
 		block, first = block[:0], line+1
-		if progress != nil && size > 0 {
-			progress(min(1, float64(done)/float64(size)))
-		}
 	}
 	return nil
 }

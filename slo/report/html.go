@@ -36,7 +36,7 @@ type pageSide struct {
 // be loaded. It follows the reader's choice of light or dark and prints well.
 func (r *Report) HTML(w io.Writer) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"clock": clock, "lasted": lasted, "burn": burnText, "percent": percentOf, "number": number,
+		"clock": clock, "lasted": lasted, "burn": burnText, "percent": percentOf, "counts": func(c Counts) string { return c.text() },
 		"last": func(m slo.Moment) string {
 			if m == 0 {
 				return "lasts"

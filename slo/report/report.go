@@ -62,6 +62,20 @@ type Run struct {
 	Name  string `json:"name"` // of the file
 	SLOs  []SLO  `json:"slos"` // sorted by global namespace, service and name
 	Notes []Note `json:"notes,omitempty"`
+	// Counts say what became of the samples that these definitions need.
+	Counts Counts `json:"counts"`
+}
+
+// Counts are numbers of samples, or of what was seen in them.
+type Counts struct {
+	Samples   uint64 `json:"samples"`
+	Duplicate uint64 `json:"duplicate"` // same series and time as before
+	Disorder  uint64 `json:"disorder"`  // older than their series' last
+	Bad       uint64 `json:"bad"`       // no value that a counter can have
+	Stale     uint64 `json:"stale"`     // staleness markers
+	Resets    uint64 `json:"resets"`    // of counters
+	Born      uint64 `json:"born"`      // series whose first value counted in full
+	Lumps     uint64 `json:"lumps"`     // increases over more than five minutes, which no short window counts
 }
 
 // An SLO is what one objective gave.

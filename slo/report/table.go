@@ -25,6 +25,9 @@ func (r *Report) Table(w io.Writer) error {
 	}
 	b.WriteString(wrap(fmt.Sprintf("%s over %s %s (%s)", strings.Join(names, " and "), r.Source.Kind, r.Source.Place, r.Source.protocolText()), "  "))
 	line("%s, %d samples at %d timestamps", r.span(), r.Samples, r.Timestamps)
+	for i := range r.Runs {
+		b.WriteString(wrap(r.Runs[i].Name+": "+r.Runs[i].Counts.text(), "  "))
+	}
 	for _, p := range r.Pairs() {
 		b.WriteByte('\n')
 		r.pairTable(&p, line)

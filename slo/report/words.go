@@ -163,6 +163,20 @@ func (s *Source) protocolText() string {
 	return strings.ToLower(s.Protocol)
 }
 
+// text says what became of a run's samples.
+func (c *Counts) text() string {
+	out := fmt.Sprintf("%d samples counted", c.Samples)
+	for _, n := range []struct {
+		n    uint64
+		what string
+	}{{c.Resets, "resets of counters"}, {c.Born, "series born"}, {c.Lumps, "increases over more than 5m"}, {c.Stale, "staleness markers"}, {c.Duplicate, "duplicates"}, {c.Disorder, "out of order"}, {c.Bad, "that no counter can have"}} {
+		if n.n > 0 {
+			out += fmt.Sprintf(", %d %s", n.n, n.what)
+		}
+	}
+	return out
+}
+
 // span writes from when to when, and how long that is.
 func (r *Report) span() string {
 	return fmt.Sprintf("%s to %s UTC (%s)", clock(r.From), clock(r.Until), slo.Duration(r.Until-r.From))

@@ -131,7 +131,7 @@ func TestSourcesAgree(t *testing.T) {
 		{"streamed, in slices of minutes", func() history.Source { return prometheus(t, history.Config{URL: s.URL, SliceBytes: 16 << 10}) }, history.ProtocolStreamed},
 		{"whole answers", func() history.Source { s.samples = true; return prometheus(t, history.Config{URL: s.URL}) }, history.ProtocolSamples},
 		{"HTTP API", func() history.Source { s.noRead = true; return prometheus(t, history.Config{URL: s.URL}) }, history.ProtocolAPI},
-		{"file", func() history.Source { return history.NewOpenMetrics(file(t, series, last), nil) }, history.ProtocolFile},
+		{"file", func() history.Source { return history.NewOpenMetrics(file(t, series, last)) }, history.ProtocolFile},
 	} {
 		r := run(t, c.source(), hours, definitions(t, "0.99", "4h"))
 		got := runs(t, r)
@@ -174,6 +174,9 @@ func TestCountsAreExact(t *testing.T) {
 	st := r.Runs[0].SLOs[0].Status
 	if st.Events.Good != good || st.Events.Total != total || total == 0 || good == total {
 		t.Errorf("counted %v of %v, by hand %v of %v", st.Events.Good, st.Events.Total, good, total)
+	}
+	if c := r.Runs[0].Counts; c.Resets != 1 || c.Born != 1 || c.Lumps != 2 || c.Bad+c.Duplicate+c.Disorder+c.Stale != 0 {
+		t.Errorf("%+v", c)
 	}
 	if s := &r.Runs[0].SLOs[0]; s.Fired(slo.SeverityPage) != 1 || s.FirstBreach == nil {
 		t.Errorf("%d pages, first breach %v", s.Fired(slo.SeverityPage), s.FirstBreach)

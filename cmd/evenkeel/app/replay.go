@@ -142,6 +142,7 @@ func (r *replay) report() *report.Report {
 	for _, l := range r.lanes {
 		run := l.collector.Run(l.name)
 		run.Notes = append(run.Notes, l.refusals()...)
+		run.Counts = l.counts()
 		out.Runs = append(out.Runs, run)
 	}
 	return out
@@ -163,6 +164,7 @@ type lane struct {
 	objectives []slo.Objective
 	gate       *ingest.Gate
 	stages     []partition
+	stats      slo.Stats
 	collector  *report.Collector
 
 	now     bus.Time // record time
@@ -194,7 +196,7 @@ func newLane(d ReplayDefinitions, from, step bus.Time) (*lane, error) {
 	if len(l.objectives) == 0 {
 		return nil, ErrNoObjective
 	}
-	spec, err := slo.Spec(bus.DefaultPartitions, slo.Config{})
+	spec, err := slo.Spec(bus.DefaultPartitions, slo.Config{Stats: &l.stats})
 	if err != nil {
 		return nil, err
 	}
@@ -312,6 +314,15 @@ func (l *lane) counted(t bus.Time) bool {
 		}
 	}
 	return true
+}
+
+// counts says what became of the samples.
+func (l *lane) counts() report.Counts {
+	s := &l.stats
+	return report.Counts{
+		Samples: s.Samples.Load(), Duplicate: s.SamplesDuplicate.Load(), Disorder: s.SamplesDisorder.Load(), Bad: s.SamplesBad.Load(), Stale: s.SamplesStale.Load(),
+		Resets: s.Resets.Load(), Born: s.SeriesBorn.Load(), Lumps: s.Lumps.Load(),
+	}
 }
 
 // refusals says what the gate did not take, by reason.
