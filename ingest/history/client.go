@@ -21,7 +21,8 @@ const (
 	tries        = 6
 	firstPause   = 250 * time.Millisecond // doubled after each try
 	maxPause     = 30 * time.Second       // also of a Retry-After
-	silence      = time.Minute            // without a byte
+	silence      = 130 * time.Second      // without a byte: longer than Prometheus gives a query
+	silentTries  = 2
 	maxRedirects = 5
 	maxErrorBody = 64 << 10
 	maxErrorText = 300
@@ -90,6 +91,8 @@ func (e *statusError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("the server answers %d %s: %s", e.status, http.StatusText(e.status), e.text))
 }
 
+var errSilent = errors.New("the server has been silent")
+
 // A finalError is not asked again.
 type finalError struct{ error }
 
@@ -103,7 +106,7 @@ func (c *client) post(ctx context.Context, path string, header http.Header, body
 		if err == nil || ctx.Err() != nil || !again(err) {
 			return err
 		}
-		if n == tries {
+		if n == tries || n == silentTries && errors.Is(err, errSilent) {
 			return fmt.Errorf("after %d tries: %w", tries, err)
 		}
 		wait := pause
@@ -127,7 +130,7 @@ func again(err error) bool {
 	var final finalError
 	var se *statusError
 	switch {
-	case errors.Is(err, errTooLarge), errors.As(err, &final):
+	case errors.Is(limited(err), errTooLarge), errors.As(err, &final):
 		return false
 	case errors.As(err, &se):
 		return se.status == http.StatusTooManyRequests || se.status >= 500 && se.status != http.StatusNotImplemented
@@ -138,7 +141,7 @@ func again(err error) bool {
 func (c *client) once(ctx context.Context, path string, header http.Header, body []byte, read func(*http.Response) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("the server has been silent for %v", c.silence)) })
+	watch := time.AfterFunc(c.silence, func() { cancel(fmt.Errorf("%w for %v", errSilent, c.silence)) })
 	defer watch.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {

@@ -14,8 +14,8 @@
 //
 // # What it refuses
 //
-// A damaged or cut answer is asked for again, and is an error after six tries; nothing of it is used. So is a server that answers
-// nothing for a minute. Credentials are read from files, stand in no error and are never sent to another host by a redirect.
+// A damaged or cut answer is asked for again, and is an error after six tries; nothing of it is used. So is, after two tries, a server that
+// sends nothing for 130 s. Credentials are read from files, stand in no error and are never sent to another host by a redirect.
 package history
 
 import (
@@ -82,6 +82,7 @@ const (
 	LackStartTimestamps  = "StartTimestamps"
 	LackStalenessMarkers = "StalenessMarkers"
 	LackNativeHistograms = "NativeHistograms"
+	LackExternalLabels   = "ExternalLabels"
 )
 
 // reduce drops selectors that say no more than another one: what has all matchers of another selects a part of what that one does. A

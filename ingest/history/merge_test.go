@@ -110,6 +110,45 @@ func TestMergeEqualsSorting(t *testing.T) {
 	}
 }
 
+// A counter that began anew with a higher value would be counted too low: start timestamps of newer chunks are given on, overlapping or not.
+func TestStartTimestamps(t *testing.T) {
+	for _, overlap := range []bool{false, true} {
+		s := newSlice(0, 1000, 1<<20)
+		c, err := s.columnOf(0, bus.Labels{{Name: "__name__", Value: "m"}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := chunkenc.NewXOR2Chunk()
+		a, err := x.Appender()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Append(5, 10, 1)
+		a.Append(15, 20, 1)
+		if err := s.addChunk(c, chunk{min: 10, max: 20, encoding: chunkenc.EncXOR2, data: x.Bytes()}); err != nil {
+			t.Fatal(err)
+		}
+		if overlap {
+			if err := s.addPlain(c, []int64{12}, []float64{2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.seal(); err != nil {
+			t.Fatal(err)
+		}
+		got := map[bus.Time]bus.Time{}
+		err = s.merge(t.Context(), func(m *Moment) error {
+			if len(m.Starts) > 0 {
+				got[m.Time] = m.Starts[0]
+			}
+			return nil
+		})
+		if diff := gocmp.Diff(map[bus.Time]bus.Time{10: 5, 20: 15}, got); diff != "" || err != nil || !s.starts {
+			t.Errorf("overlap %v: %v (-want +got):\n%s", overlap, err, diff)
+		}
+	}
+}
+
 // A slice with more samples than are decoded at once would lose or repeat some where the parts meet.
 func TestMergeInParts(t *testing.T) {
 	const series, each = 40, 10_000

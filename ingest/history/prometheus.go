@@ -105,7 +105,8 @@ func (p *Prometheus) Origin() Origin {
 		o.Lacks = append(o.Lacks, Lack{LackStartTimestamps, "The source has no start timestamps: a counter that began anew is seen by its falling value only."})
 	}
 	if p.protocol == ProtocolAPI {
-		o.Lacks = append(o.Lacks, Lack{LackStalenessMarkers, "The HTTP API leaves staleness markers out: where a series ended is not known, only that no more samples came."})
+		o.Lacks = append(o.Lacks, Lack{LackStalenessMarkers, "The HTTP API leaves staleness markers out: where a series ended is not known, only that no more samples came."},
+			Lack{LackExternalLabels, "The HTTP API does not give the external labels that a Prometheus adds in remote write and remote read: selectors on them match nothing."})
 	}
 	if p.histograms {
 		o.Lacks = append(o.Lacks, Lack{LackNativeHistograms, "Native histograms were selected and left out; their _count and _sum are counted live."})

@@ -42,6 +42,7 @@ type chunk struct {
 	data     []byte
 	times    []int64 // of a plain one
 	values   []float64
+	starts   []int64 // as long, or empty
 }
 
 func newSlice(from, to bus.Time, limit int) *slice {
@@ -132,8 +133,9 @@ func (s *slice) seal() error {
 // untangle decodes chunks that overlap in time into one. Of samples with equal times the first stays.
 func (s *slice) untangle(c *column) error {
 	type sample struct {
-		t int64
-		v float64
+		t     int64
+		v     float64
+		start int64
 	}
 	var all []sample
 	for i := range c.chunks {
@@ -145,20 +147,20 @@ func (s *slice) untangle(c *column) error {
 			if !cur.ok {
 				break
 			}
-			all = append(all, sample{cur.t, cur.v})
+			all = append(all, sample{cur.t, cur.v, cur.start})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b sample) int { return cmp.Compare(a.t, b.t) })
 	all = slices.CompactFunc(all, func(a, b sample) bool { return a.t == b.t })
 	k := chunk{}
 	for _, p := range all {
-		k.times, k.values = append(k.times, p.t), append(k.values, p.v)
+		k.times, k.values, k.starts = append(k.times, p.t), append(k.values, p.v), append(k.starts, p.start)
 	}
 	if len(all) > 0 {
 		k.min, k.max = all[0].t, all[len(all)-1].t
 	}
 	c.chunks = []chunk{k}
-	return s.take(16 * len(all))
+	return s.take(24 * len(all))
 }
 
 // A cursor walks the samples of a column within [from, to).
@@ -204,8 +206,12 @@ func (c *cursor) step() (t int64, v float64, start int64, ok bool, err error) {
 		switch {
 		case c.plain != nil:
 			if c.i < len(c.plain.times) {
+				i := c.i
 				c.i++
-				return c.plain.times[c.i-1], c.plain.values[c.i-1], 0, true, nil
+				if len(c.plain.starts) > 0 {
+					start = c.plain.starts[i]
+				}
+				return c.plain.times[i], c.plain.values[i], start, true, nil
 			}
 			c.plain = nil
 		case c.it != nil:
