@@ -207,6 +207,8 @@ func (f *replayFlags) span(ctx context.Context, file *history.OpenMetrics, now t
 	switch {
 	case until-from < shortestReplay:
 		return 0, 0, 0, wrongUsage("from %s to %s is less than a minute", from, until)
+	case file == nil && until > bus.TimeOf(now)+bus.Minute:
+		return 0, 0, 0, wrongUsage("--until %s is in the future", until)
 	case until-from > longestReplay:
 		return 0, 0, 0, wrongUsage("from %s to %s is more than %s", from, until, slo.Duration(longestReplay))
 	}

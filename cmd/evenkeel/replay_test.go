@@ -139,6 +139,7 @@ func TestReplayExitCodes(t *testing.T) {
 		{[]string{slo, "--from", "prometheus:http://u:topsecret@h", "--since", "1d"}, exitUsage, "write them into a file"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "yesterday"}, exitUsage, "neither a duration"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "5s"}, exitUsage, "less than a minute"},
+		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "1d", "--until", "2999-01-01T00:00:00Z"}, exitUsage, "is in the future"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "500d"}, exitUsage, "more than 400d"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "1d", "--step", "1s"}, exitUsage, "at least 10s"},
 		{[]string{slo, "--from", "openmetrics:" + file, "-o", "yaml"}, exitUsage, "it is table, json or html"},

@@ -73,9 +73,11 @@ func newClient(c Config) (*client, error) {
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) > maxRedirects:
-		return fmt.Errorf("it redirects more than %d times", maxRedirects)
+		return finalError{fmt.Errorf("it redirects more than %d times", maxRedirects)}
 	case via[0].URL.Scheme == "https" && req.URL.Scheme != "https":
-		return errors.New("it redirects from HTTPS to HTTP, which is refused")
+		return finalError{errors.New("it redirects from HTTPS to HTTP, which is refused")}
+	case req.Method != via[0].Method:
+		return finalError{fmt.Errorf("it redirects to %s://%s in a way that drops the question (301, 302 or 303); ask there", req.URL.Scheme, req.URL.Host)}
 	}
 	return nil
 }

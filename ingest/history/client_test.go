@@ -86,6 +86,10 @@ func TestNoOtherTry(t *testing.T) {
 		}, "the server answers 401 Unauthorized: wrong password for anna9"},
 		{Config{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/html") }, `content type "text/html", which is not known here`},
 		{Config{BearerTokenFile: secret + "-missing"}, nil, "bearer token: open "},
+		{Config{}, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example/x?y", http.StatusMovedPermanently)
+		},
+			"it redirects to https://elsewhere.example in a way that drops the question"},
 		{Config{Protocol: ChooseRemoteRead}, http.NotFound, "remote read is not offered: the server answers 404"},
 		{Config{Protocol: ChooseAPI}, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
