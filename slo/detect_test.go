@@ -54,13 +54,12 @@ func TestHealthyMonthPagesNobody(t *testing.T) {
 		for i := range 30 * 24 * 60 * 2 { // a sample every 30 s, as Prometheus scrapes
 			load := 60 + 50*math.Sin(2*math.Pi*float64(i)/2880)
 			n := math.Floor(load * (0.5 + rnd.Float64()))
-			for range int(n) {
-				if rnd.Float64() < 0.0005 { // half of what is allowed
-					s.bad++
-				} else {
-					s.good++
-				}
+			bad, mean := 0.0, n*0.0005 // half of what is allowed; a Poisson count, drawn by its distribution function
+			for u, p := rnd.Float64(), math.Exp(-mean); u > p && bad < n; p *= mean / bad {
+				u -= p
+				bad++
 			}
+			s.bad, s.good = s.bad+bad, s.good+n-bad
 			s.send(prom, point{series: "200", t: s.now, v: s.good}, point{series: "500", t: s.now, v: s.bad})
 			s.flush()
 			s.now += 30 * bus.Second

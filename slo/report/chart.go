@@ -206,6 +206,9 @@ func (c *chart) finish(sc scale, r *Report, s *SLO) {
 	}
 	for i := range s.Alerts {
 		a := &s.Alerts[i]
+		if a.Pair == nil {
+			continue // about the budget, which is drawn, or about absent data; they may last for weeks and would hide the rest
+		}
 		class := "ticket"
 		if a.Severity == slo.SeverityPage {
 			class = "page"
