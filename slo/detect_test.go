@@ -70,3 +70,92 @@ func TestHealthyMonthPagesNobody(t *testing.T) {
 		}
 	}
 }
+
+// An incident is a time in which a share of requests fails.
+type incident struct {
+	from, until int // samples
+	failing     float64
+}
+
+// incidents draws a fortnight's troubles: outages, brown-outs, blips and leaks, apart from each other.
+func incidents(rnd *rand.Rand, samples int) []incident {
+	var out []incident
+	for at := 2880 + rnd.IntN(1440); at < samples-2880; at += 2880 + rnd.IntN(2880) { // one a day or two, a sample every 30 s
+		kinds := []incident{
+			{until: 10 + rnd.IntN(40), failing: 1},      // an outage of 5 to 25 minutes
+			{until: 60 + rnd.IntN(120), failing: 0.1},   // a tenth for half an hour and more
+			{until: 240 + rnd.IntN(360), failing: 0.03}, // 3 % for hours
+			{until: 1, failing: 1},                      // a blip
+			{until: 60, failing: 0.002},                 // twice the budget's rate for half an hour
+			{until: 1440, failing: 0.0015},              // a leak for half a day
+		}
+		in := kinds[rnd.IntN(len(kinds))]
+		in.from, in.until = at, at+in.until
+		out = append(out, in)
+	}
+	return out
+}
+
+// spends returns the share of the 30-day budget at 99.9 % that an incident spends in its first so many samples, with steady traffic.
+func (in incident) spends(samples int) float64 {
+	return in.failing * float64(min(samples, in.until-in.from)) / (0.001 * 30 * 2880)
+}
+
+// On-call would be woken for nothing, or not at all: of modelled incidents those page, and only those, that spend 2 % of the budget within
+// an hour or 5 % within six, as the SRE workbook's table means it. What lies within a fifth of these lines may go either way.
+func TestPrecisionAndRecall(t *testing.T) {
+	var right, missed, wrong, either int
+	for seed := range uint64(8) {
+		rnd := rand.New(rand.NewPCG(seed, 11))
+		const samples = 14 * 2880
+		all := incidents(rnd, samples)
+		s := newSim(t)
+		s.define(simObjective(t, "0.999", "30d"))
+		paged := map[int]bool{} // by the sample at which somebody was paged
+		known := 0
+		for i := range samples {
+			n, failing := 2000*(0.8+0.4*rnd.Float64()), 0.0002
+			for _, in := range all {
+				if i >= in.from && i < in.until {
+					failing += in.failing
+				}
+			}
+			bad := math.Floor(n*min(1, failing) + rnd.Float64())
+			s.bad, s.good = s.bad+bad, s.good+math.Floor(n)-min(bad, math.Floor(n))
+			s.send(prom, point{series: "200", t: s.now, v: s.good}, point{series: "500", t: s.now, v: s.bad})
+			s.flush()
+			s.now += 30 * bus.Second
+			s.tick()
+			for ; known < len(s.drafts); known++ {
+				if d := &s.drafts[known]; d.Event != nil && d.Event.Type == AlertEventType && strings.Contains(string(d.Data), `"tier":"page"`) && strings.Contains(string(d.Data), `"state":"firing"`) {
+					paged[i] = true
+				}
+			}
+		}
+		for _, in := range all {
+			heavy := max(in.spends(120)/0.02, in.spends(720)/0.05)
+			hit := false
+			for at := range paged {
+				if at >= in.from && at <= in.until+20 {
+					hit = true
+					delete(paged, at)
+				}
+			}
+			switch {
+			case heavy > 1.2 && hit:
+				right++
+			case heavy > 1.2:
+				missed++
+			case heavy < 0.8 && hit:
+				wrong++
+			default:
+				either++
+			}
+		}
+		wrong += len(paged)
+	}
+	t.Logf("%d incidents that page did, %d did not, %d pages were for nothing; %d lie near the line or rightly paged nobody", right, missed, wrong, either)
+	if right < 20 || missed > 0 || wrong > 0 {
+		t.Errorf("%d right, %d missed, %d false", right, missed, wrong)
+	}
+}
