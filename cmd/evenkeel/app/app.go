@@ -197,7 +197,7 @@ func (a *app) openParts(context.Context) error {
 	if a.settings.Has(RoleAPI) {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
-		a.deliveries = newDeliveries(a.log)
+		a.deliveries = newDeliveries(a.log, a.log.Last)
 	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)

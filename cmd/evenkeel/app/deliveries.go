@@ -17,6 +17,7 @@ import (
 // deliveries is this process's copy of the notify stage. It implements [console.Deliveries].
 type deliveries struct {
 	log   bus.Log
+	last  func() uint64 // highest sequence of the log that this process knows of
 	asks  chan viewAsk
 	stats atomic.Pointer[notify.Stats] // nil until the copy is current
 }
@@ -33,8 +34,8 @@ const (
 	asksMax     = 1000            // that wait for their record; one more waits to be heard
 )
 
-func newDeliveries(log bus.Log) *deliveries {
-	return &deliveries{log: log, asks: make(chan viewAsk)}
+func newDeliveries(log bus.Log, last func() uint64) *deliveries {
+	return &deliveries{log: log, last: last, asks: make(chan viewAsk)}
 }
 
 // follow keeps the copy until ctx ends or the log cannot be read.

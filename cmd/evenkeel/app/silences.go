@@ -74,7 +74,7 @@ const testTimeout = mailTimeout + 10*time.Second
 
 // Find implements [console.TargetTests].
 func (t targetTests) Find(ctx context.Context, namespace, name string) (console.NotificationTarget, bool, error) {
-	v, err := t.view(ctx, 0)
+	v, err := t.view(ctx, t.last()) // a target that was applied a moment ago is there
 	if err != nil {
 		return console.NotificationTarget{}, false, err
 	}
