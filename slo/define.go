@@ -74,7 +74,7 @@ func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 		return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) != s.Partition
 	})
 	for _, t := range slices.Clone(s.order) {
-		if t.ref == ref && !slices.ContainsFunc(os, func(o Objective) bool { return keyOf(&o) == t.key }) {
+		if t.ref == ref && t.rollUp == nil && !slices.ContainsFunc(os, func(o Objective) bool { return keyOf(&o) == t.key }) {
 			s.remove(t, os)
 		}
 	}
@@ -85,11 +85,15 @@ func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 		switch err := o.Validate(); {
 		case err != nil:
 			s.denied(ref, o, DefinitionRefused, err.Error())
-		case t != nil && t.ref != ref:
+		case o.RollUp != "":
+			s.denied(ref, o, DefinitionRefused, "the SLO of a group is made by the objective that groups, and not by a definition")
+		case t != nil && (t.ref != ref || t.rollUp != nil):
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("%s %s/%s has an SLO of this name already", t.ref.Kind, t.ref.Namespace, t.ref.Name))
 		case t != nil:
+			before := t.o
 			s.update(t, o, revision)
-		case len(s.order) >= s.MaxObjectives:
+			s.regroup(t, &before, revision)
+		case len(s.order)-s.groupCount >= s.MaxObjectives:
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("the partition holds %d objectives already, which is its bound", s.MaxObjectives))
 		default:
 			s.create(ref, o, revision)
@@ -127,6 +131,10 @@ func (s *Stage) enter(t *tracker) {
 	}
 	s.trackers[t.slot] = t
 	s.byKey[t.key] = t
+	if t.rollUp != nil {
+		t.rollUp.groups++
+		s.groupCount++
+	}
 	i, _ := slices.BinarySearchFunc(s.order, t.key, func(t *tracker, key string) int { return strings.Compare(t.key, key) })
 	s.order = slices.Insert(s.order, i, t)
 }
@@ -138,7 +146,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.slicer = newSlicer(&t.o)
 	t.scale()
 	t.marks, t.lumps, t.minute = [pendingBins]uint8{}, nil, entry{}
-	t.series, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0
+	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
 	t.alerts = make([]alert, len(t.tiers))
 	for i := range t.alerts {
@@ -153,16 +161,32 @@ func (s *Stage) remove(t *tracker, os []Objective) {
 			reason, detail = ReasonRenamed, DefinitionRenamed
 		}
 	}
+	slots := []int32{t.slot}
+	for _, g := range s.groupsOf(t) {
+		s.retire(g, reason, detail)
+		slots = append(slots, g.slot)
+	}
+	s.retire(t, reason, detail)
+	s.dropSlots(slots...)
+	s.defined++
+}
+
+// retire ends an SLO. The caller takes it out of the target lists, several at once.
+func (s *Stage) retire(t *tracker, reason, detail string) {
 	for i := range t.alerts {
 		s.drop(t, i, reason)
 	}
 	s.defineDetail(t, detail, "")
-	s.dropSlot(t.slot)
+	if t.rollUp != nil {
+		t.rollUp.groups--
+		t.rollUp.grouped = max(0, t.rollUp.grouped-t.series)
+		t.rollUp.dirty = true
+		s.groupCount--
+	}
 	s.trackers[t.slot] = nil
 	delete(s.byKey, t.key)
 	s.order = slices.DeleteFunc(s.order, func(o *tracker) bool { return o == t })
 	s.removed = append(s.removed, t.key)
-	s.defined++
 }
 
 // update changes an objective: another SLI begins anew, anything else keeps the counts.
@@ -175,7 +199,7 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 		for i := range t.alerts {
 			s.drop(t, i, ReasonSLIChanged)
 		}
-		s.dropSlot(t.slot)
+		s.dropSlots(t.slot)
 		t.o, t.sli = *o, sli
 		t.generation++
 		t.configure()

@@ -76,6 +76,15 @@ type Objective struct {
 	SLI             SLI      `json:"sli"`
 	Alerting        Alerting `json:"alerting"`
 	Definition      mesh.Ref `json:"definition"`
+
+	// GroupBy makes of the objective a roll-up, with one more SLO for each value of these labels among its series.
+	GroupBy     []string `json:"groupBy,omitempty"`     // at most MaxGroupLabels
+	MaxGroups   int      `json:"maxGroups,omitempty"`   // 0 is DefaultMaxGroups
+	GroupAlerts string   `json:"groupAlerts,omitempty"` // one of the GroupAlerts constants; "" is GroupAlertsGroups
+
+	// RollUp and Group are set by the stage, in the SLO of a group: the name of the roll-up and the labels that tell the group.
+	RollUp string            `json:"rollUp,omitempty"`
+	Group  map[string]string `json:"group,omitempty"`
 }
 
 // A Window is the time over which the budget counts.

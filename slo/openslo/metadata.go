@@ -21,6 +21,9 @@ const (
 	AnnotationExhaustion      = prefix + "exhaustion-alert"  // SLO: alert when the budget is foretold to end within this time
 	AnnotationAbsent          = prefix + "absent-alert"      // SLO: alert when no samples have come for this time
 	AnnotationLowTraffic      = prefix + "low-traffic-guard" // SLO: "false" lets burn alerts fire by the ratio alone
+	AnnotationGroupBy         = prefix + "group-by"          // SLO: labels, each value of which gets an SLO of its own, "region, zone"
+	AnnotationMaxGroups       = prefix + "max-groups"        // SLO: how many of those there may be
+	AnnotationGroupAlerts     = prefix + "group-alerts"      // SLO: who alerts: Groups, RollUp or Both
 	AnnotationURL             = prefix + "url"               // target: where to post
 	AnnotationURLFrom         = prefix + "url-from"          // target: the same, where it is a secret: env:NAME or file:PATH
 	AnnotationSecretFrom      = prefix + "secret-from"       // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
@@ -34,7 +37,7 @@ func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic)
+		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
 	}

@@ -27,6 +27,8 @@ func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 	sli, ok := r.indicator(d, s, def)
 	base.SLI = sli
 	base.Alerting = r.alerting(d, s, &o.Metadata, def)
+	r.groups(d, &o.Metadata, &base)
+	r.splits(d, &base)
 	var out []slo.Objective
 	for i, target := range r.targets(d, s) {
 		b := base

@@ -248,8 +248,9 @@ func samples() map[string][]any {
 			slo.StatusEvent{Previous: slo.StateHealthy, Status: slo.Status{
 				State: slo.StateWarning, Window: month, Method: slo.MethodTimeslices, Slice: slo.Duration(bus.Minute), Slices: 44640, SLIBad: true,
 				Forecast: &slo.Forecast{Window: slo.Duration(bus.Hour), In: slo.Duration(bus.Day), Early: slo.Duration(bus.Hour), Late: slo.Duration(2 * bus.Day)},
-				Period: &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
-				SLI:    &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
+				Period:   &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
+				Groups:   &slo.Groups{By: []string{"region"}, Count: 2, Max: 3, Ungrouped: 4, Reason: slo.ReasonGroupLimit}, RollUp: "r", Group: map[string]string{"region": "eu"},
+				SLI: &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
 				BurnRates: []slo.BurnRate{{Window: slo.Duration(bus.Hour), Rate: &rate}, {Window: slo.Duration(bus.Day)}}, Alerts: []slo.AlertStatus{{Tier: "page", State: slo.AlertFiring, Since: slo.Moment(at)}},
 			}},
 		},

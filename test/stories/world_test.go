@@ -20,6 +20,8 @@ type world struct {
 	frame   uint64
 	builder bus.FrameBuilder
 	refs    map[string]uint32
+	sent    map[string]bus.Time
+	next    uint32
 	told    bus.Time // when all series were announced last
 	log     strings.Builder
 	states  map[string]string
@@ -30,7 +32,7 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &world{stage: st, now: begin, refs: map[string]uint32{}, states: map[string]string{}}, nil
+	return &world{stage: st, now: begin, refs: map[string]uint32{}, sent: map[string]bus.Time{}, states: map[string]string{}}, nil
 }
 
 func clock(t bus.Time) string {
@@ -122,19 +124,25 @@ func (w *world) add(src bus.Source, series string, t, start bus.Time, v float64)
 		if err != nil {
 			return err
 		}
-		ref = uint32(len(w.refs))
+		ref = w.next
+		w.next++
 		w.refs[series] = ref
 		w.builder.Announce(0, ref, 0, "", ls.Append(nil))
 	}
 	src.Newest = t
+	w.sent[series] = w.now
 	w.builder.Add(0, w.builder.Source(src), ref, t, start, v)
 	return nil
 }
 
-// again announces all series in the open frame, as writers do every five minutes and after a change of definitions.
+// again announces all series of the last hour in the open frame, as writers do every five minutes and after a change of definitions.
 func (w *world) again() error {
 	w.told = w.now
 	for _, series := range sortedKeys(w.refs) {
+		if w.now-w.sent[series] > bus.Hour {
+			delete(w.refs, series)
+			continue
+		}
 		ref := w.refs[series]
 		ls, err := labelsOf(series)
 		if err != nil {
