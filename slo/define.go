@@ -71,7 +71,7 @@ func (s *Stage) redefine(data []byte) {
 // define makes the objectives of this partition those that the definition of ref holds, as of a revision of the catalogue.
 func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 	os = slices.DeleteFunc(os, func(o Objective) bool {
-		return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) != s.Partition
+		return !s.owns(&o)
 	})
 	for _, t := range slices.Clone(s.order) {
 		if t.ref == ref && t.rollUp == nil && !slices.ContainsFunc(os, func(o Objective) bool { return keyOf(&o) == t.key }) {
@@ -101,6 +101,14 @@ func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 	}
 }
 
+// owns reports whether an objective is this stage's: one of its partition, or a composite.
+func (s *Stage) owns(o *Objective) bool {
+	if s.joint || o.Composite != nil {
+		return s.joint && o.Composite != nil
+	}
+	return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) == s.Partition
+}
+
 func keyOf(o *Objective) string { return o.GlobalNamespace + "\x00" + o.Service + "\x00" + o.Name }
 
 // counted says what the objective counts, in canonical JSON: where it is another, the counts of before mean nothing.
@@ -108,6 +116,9 @@ func (o *Objective) counted() string {
 	sli := string(mustJSON(o.SLI))
 	if o.Method != MethodOccurrences {
 		sli += o.Method + string(mustJSON(o.Slice))
+	}
+	if o.Composite != nil {
+		sli += string(mustJSON(o.Composite))
 	}
 	return sli
 }

@@ -82,6 +82,9 @@ type Objective struct {
 	MaxGroups   int      `json:"maxGroups,omitempty"`   // 0 is DefaultMaxGroups
 	GroupAlerts string   `json:"groupAlerts,omitempty"` // one of the GroupAlerts constants; "" is GroupAlertsGroups
 
+	// Composite makes of the objective the joint one of other SLOs; it then has no SLI of its own.
+	Composite *Composite `json:"composite,omitempty"`
+
 	// RollUp and Group are set by the stage, in the SLO of a group: the name of the roll-up and the labels that tell the group.
 	RollUp string            `json:"rollUp,omitempty"`
 	Group  map[string]string `json:"group,omitempty"`

@@ -59,8 +59,8 @@ type term struct {
 func (s *Stage) index() {
 	s.byName, s.unnamed = map[string][]term{}, nil
 	for _, t := range s.order {
-		if t.rollUp != nil {
-			continue // what matches the roll-up counts in its groups
+		if t.rollUp != nil || t.o.Composite != nil {
+			continue // what matches the roll-up counts in its groups; a composite has members
 		}
 		sli := &t.o.SLI
 		add := func(e *Expr, good, total float64) {

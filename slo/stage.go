@@ -27,6 +27,8 @@ type Config struct {
 	MaxGroups int
 	// Stats, if set, is counted in; partitions may share it.
 	Stats *Stats
+
+	joint bool // it counts composites
 }
 
 func (c Config) validate() (Config, error) {
@@ -255,11 +257,7 @@ func (s *Stage) advance(to int64) {
 
 // tick evaluates.
 func (s *Stage) tick() {
-	if s.lastTick > 0 && s.now-s.lastTick > awayAfter {
-		s.hold = s.now
-		s.Stats.Away.Add(1)
-	}
-	s.lastTick = s.now
+	s.noteTick()
 	s.failover()
 	s.advance(secondOf(s.watermark()))
 	for _, t := range s.order {
@@ -275,6 +273,15 @@ func (s *Stage) tick() {
 		s.lastSweep = n
 		s.sweep()
 	}
+}
+
+// noteTick notes that the engine was away, when a tick shows it.
+func (s *Stage) noteTick() {
+	if s.lastTick > 0 && s.now-s.lastTick > awayAfter {
+		s.hold = s.now
+		s.Stats.Away.Add(1)
+	}
+	s.lastTick = s.now
 }
 
 const sweepEvery = 5 * bus.Minute

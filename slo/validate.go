@@ -55,6 +55,9 @@ func (o *Objective) Selectors() []bus.Selector {
 }
 
 func (s *SLI) expressions() []*Expr {
+	if s.Gauge == nil && s.Good == nil && s.Bad == nil {
+		return nil // a composite's
+	}
 	if s.Gauge != nil {
 		return []*Expr{{Terms: []Term{{Factor: MustDecimal("1"), Selector: s.Gauge.Selector}}}}
 	}
@@ -112,6 +115,10 @@ func (o *Objective) Validate() error {
 		return fmt.Errorf("the window of %s is not between 1h and 366d", o.Window.Duration)
 	case o.SLI.Gauge != nil && (o.SLI.Good != nil || o.SLI.Bad != nil || len(o.SLI.Total.Terms) > 0):
 		return fmt.Errorf("an SLI counts events or looks at values, not both")
+	case o.Composite != nil:
+		if err := o.validateComposite(); err != nil {
+			return err
+		}
 	case o.SLI.Gauge == nil && (o.SLI.Good == nil) == (o.SLI.Bad == nil):
 		return fmt.Errorf("exactly one of good and bad must be set")
 	}
