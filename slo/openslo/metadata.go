@@ -24,6 +24,8 @@ const (
 	AnnotationGroupBy         = prefix + "group-by"          // SLO: labels, each value of which gets an SLO of its own, "region, zone"
 	AnnotationMaxGroups       = prefix + "max-groups"        // SLO: how many of those there may be
 	AnnotationGroupAlerts     = prefix + "group-alerts"      // SLO: who alerts: Groups, RollUp or Both
+	AnnotationComposite       = prefix + "composite"         // SLO: how objectives with own indicators are joined: Worst, WeightedMean or AllMustHold
+	AnnotationCompositeTarget = prefix + "composite-target"  // SLO: the target of those objectives together
 	AnnotationURL             = prefix + "url"               // target: where to post
 	AnnotationURLFrom         = prefix + "url-from"          // target: the same, where it is a secret: env:NAME or file:PATH
 	AnnotationSecretFrom      = prefix + "secret-from"       // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
@@ -37,7 +39,7 @@ func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts)
+		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts, AnnotationComposite, AnnotationCompositeTarget)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery)
 	}
