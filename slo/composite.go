@@ -124,8 +124,8 @@ type memberMinute struct {
 // memberMinutes are the newest minutes of a member, by their number modulo that of minutes kept.
 type memberMinutes [keptMinutes]memberMinute
 
-// take adds an entry of the ledger; false where it is too old.
-func (m *memberMinutes) take(minute int64, e *LedgerEntry) bool {
+// take adds what the ledger says of a minute; false where it is too old.
+func (m *memberMinutes) take(minute int64, good, total float64, covered bool) bool {
 	at := &m[mod(minute, keptMinutes)]
 	if at.number > minute {
 		return false
@@ -133,9 +133,9 @@ func (m *memberMinutes) take(minute int64, e *LedgerEntry) bool {
 	if at.number < minute {
 		*at = memberMinute{number: minute}
 	}
-	at.good += e.Good
-	at.total += e.Total
-	at.covered = at.covered || e.Covered > 0
+	at.good += good
+	at.total += total
+	at.covered = at.covered || covered
 	return true
 }
 

@@ -384,3 +384,84 @@ func FuzzRestoreComposites(f *testing.F) {
 		}
 	})
 }
+
+// A journey would miss what came late, and a ledger written before the upgrade could not be read: a frame tells everything again, and one of
+// version 1 all that it knew.
+func TestLedgerSaysWhenLateEventsWere(t *testing.T) {
+	minute := simStart / bus.Minute * bus.Minute
+	f := &LedgerFrame{Partition: 3, Minute: minute, Entries: []LedgerEntry{{
+		StatusKey: StatusKey{"shop", "checkout", "availability"}, Generation: 2, Good: 1, Total: 2, Covered: 60, LateGood: 3.5, LateTotal: 5,
+		Late: []LateMinute{{minute - 7*bus.Minute, 1.5, 2}, {minute - bus.Minute, 2, 3}},
+	}}}
+	got, err := DecodeLedgerFrame(EncodeLedgerFrame(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(f, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	f.Entries[0].Late = nil
+	old := EncodeLedgerFrame(f)
+	old = old[:len(old)-1] // no late minutes
+	old[len("\x03EKL")] = 1
+	if got, err = DecodeLedgerFrame(old); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(f, got); d != "" {
+		t.Errorf("of version 1 (-want +got):\n%s", d)
+	}
+}
+
+// A journey would be judged without one of its services, because that one's partition tells a few seconds later, or not at all, because another
+// one's has gone silent.
+func TestMinutesWaitForPartitions(t *testing.T) {
+	c, err := NewComposites(16, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := []Member{{Service: "cart", Name: "a", Target: MustDecimal("0.9"), Weight: MustDecimal("1")}, {Service: "pay", Name: "a", Target: MustDecimal("0.9"), Weight: MustDecimal("1")}}
+	cart, pay := bus.Partition("shop", "cart", 16), bus.Partition("shop", "pay", 16)
+	if cart == pay {
+		t.Fatal("choose other services")
+	}
+	j := &journey{sim: newSim(t), joint: c}
+	o := NewComposite(simObjective(t, "0.99", "30d"), Composite{Join: JoinWorst, Members: members})
+	o.OnNoData = NoDataBad
+	j.sim.define(o)
+	j.feed(j.records[0])
+	j.now = simStart / bus.Minute * bus.Minute
+	tell := func(partition int, service string, minute bus.Time) {
+		f := &LedgerFrame{Partition: partition, Minute: minute, Entries: []LedgerEntry{{StatusKey: StatusKey{"shop", service, "a"}, Generation: 1, Good: 9, Total: 10, Covered: 60}}}
+		j.feed(bus.Record{Subject: SubjectLedgerFrame + strconv.Itoa(partition), Data: EncodeLedgerFrame(f)})
+	}
+	waited := func(minute bus.Time) bus.Time { // seconds after the minute's end until it was joined
+		for end := minute + bus.Minute; ; {
+			j.now += bus.Second
+			j.feed(bus.Record{Subject: bus.SubjectTick})
+			if bus.Time(c.stage.closed)*bus.Second >= end {
+				return (j.now - end) / bus.Second
+			}
+		}
+	}
+	for i, step := range []struct {
+		pay  bool
+		want bus.Time
+	}{{true, 0}, {true, 7}, {false, 28}, {false, 28}, {false, 7}, {true, 7}} {
+		minute := simStart/bus.Minute*bus.Minute + bus.Time(i)*bus.Minute
+		j.now = max(j.now, minute+bus.Minute-bus.Second)
+		if i > 0 { // of the first one nothing was ever heard
+			j.now = minute + bus.Minute + 6*bus.Second
+			tell(cart, "cart", minute)
+			if step.pay {
+				tell(pay, "pay", minute)
+			}
+		}
+		if got := waited(minute); got != step.want {
+			t.Errorf("minute %d was joined %d s after its end, want %d", i, got, step.want)
+		}
+		if i == 0 {
+			tell(cart, "cart", minute)
+			tell(pay, "pay", minute)
+		}
+	}
+}

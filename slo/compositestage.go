@@ -27,12 +27,12 @@ const (
 // each minute and partition, and lives in one global partition, since members may be of any service.
 //
 // A minute is joined when each partition with a member has told of it, or 28 s after its end. What a partition tells later, since its
-// senders or itself were behind, corrects the minute in every window, for an hour. Events that came late in a member, after its
-// minute was told (LateGood, LateTotal), are in the member's budget and change no composite: the ledger does not say which minute they were of.
+// senders or itself were behind, and events that come late in a member correct the minute in every window, for an hour.
 type Composites struct {
 	stage   *Stage
 	members map[StatusKey]*memberMinutes
 	heard   []int64 // newest minute that each partition has told of
+	needed  []bool  // partitions with members
 }
 
 // NewComposites returns an empty stage over the ledger of a number of partitions (0: the default).
@@ -51,7 +51,8 @@ func NewComposites(partitions int, cfg Config) (*Composites, error) {
 
 func (c *Composites) reset() {
 	c.stage.reset()
-	c.members, c.heard = map[StatusKey]*memberMinutes{}, make([]int64, c.stage.Partitions)
+	c.heard = make([]int64, c.stage.Partitions)
+	c.enlist()
 }
 
 // CompositeSpec describes the stage to [bus.Run].
@@ -101,10 +102,11 @@ func (c *Composites) Step(r *bus.Record) ([]bus.Draft, error) {
 // enlist keeps minutes of the members that there are, and of no others.
 func (c *Composites) enlist() {
 	before := c.members
-	c.members = map[StatusKey]*memberMinutes{}
+	c.members, c.needed = map[StatusKey]*memberMinutes{}, make([]bool, c.stage.Partitions)
 	for _, t := range c.stage.order {
 		for i := range t.o.Composite.Members {
 			key := t.o.Composite.Members[i].key(t.o.GlobalNamespace)
+			c.needed[bus.Partition(key.GlobalNamespace, key.Service, c.stage.Partitions)] = true
 			if m := before[key]; m != nil {
 				c.members[key] = m
 			} else if c.members[key] == nil {
@@ -128,17 +130,32 @@ func (c *Composites) take(data []byte) {
 		return // our own, or no minute that there can be
 	}
 	c.heard[f.Partition] = max(c.heard[f.Partition], minute)
+	told := []int64{minute}
 	for i := range f.Entries {
-		if m := c.members[f.Entries[i].StatusKey]; m != nil && !m.take(minute, &f.Entries[i]) {
+		e := &f.Entries[i]
+		m := c.members[e.StatusKey]
+		if m == nil {
+			continue
+		}
+		// What covers time in a minute that has late events alone is those.
+		if covered := e.Covered > 0 && (e.Total > 0 || len(e.Late) == 0); !m.take(minute, e.Good, e.Total, covered) {
 			s.tally.late++
 		}
+		for _, l := range e.Late {
+			if was := int64(l.Minute / bus.Minute); was > 0 && was <= minute && m.take(was, l.Good, l.Total, true) {
+				told = append(told, was)
+			}
+		}
 	}
-	if minute >= s.closed/60 {
-		return
-	}
-	for _, t := range s.order {
-		if c.reads(t, f.Partition) {
-			c.join(t, minute)
+	slices.Sort(told)
+	for _, was := range slices.Compact(told) {
+		if was >= s.closed/60 {
+			break
+		}
+		for _, t := range s.order {
+			if c.reads(t, f.Partition) {
+				c.join(t, was)
+			}
 		}
 	}
 }
@@ -168,10 +185,7 @@ func (c *Composites) minutes() {
 // complete reports whether every partition with members that has told anything lately has told of a minute.
 func (c *Composites) complete(minute int64) bool {
 	for p, heard := range c.heard {
-		if heard >= minute || heard < minute-silentMinutes {
-			continue
-		}
-		if slices.ContainsFunc(c.stage.order, func(t *tracker) bool { return c.reads(t, p) }) {
+		if c.needed[p] && heard < minute && heard >= minute-silentMinutes {
 			return false
 		}
 	}

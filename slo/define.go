@@ -156,7 +156,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.rings = newRings(t.windows, t.o.Window, closed)
 	t.slicer = newSlicer(&t.o)
 	t.scale()
-	t.marks, t.lumps, t.minute = [pendingBins]uint8{}, nil, entry{}
+	t.marks, t.lumps, t.minute, t.late = [pendingBins]uint8{}, nil, entry{}, nil
 	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
 	t.alerts = make([]alert, len(t.tiers))

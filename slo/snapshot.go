@@ -132,6 +132,11 @@ func (e *encoder) tracker(t *tracker) error {
 		e.float(v)
 	}
 	e.int(t.minute.covered)
+	e.uint(uint64(len(t.late)))
+	for _, l := range t.late {
+		e.int(int64(l.Minute / bus.Minute))
+		e.cell(cell{l.Good, l.Total})
+	}
 	for i := range t.alerts {
 		a := &t.alerts[i]
 		e.name(a.state)
@@ -257,6 +262,14 @@ func (t *tracker) restore(d *reader) {
 		t.ungrouped, t.idle = d.name(), d.byte()
 	}
 	t.minute = entry{good: d.float(), total: d.float(), lateGood: d.float(), lateTotal: d.float(), covered: d.int()}
+	if d.version > 2 {
+		for n := d.count(3); n > 0 && !d.bad; n-- {
+			l := LateMinute{Minute: bus.Time(d.int()) * bus.Minute}
+			c := d.cell()
+			l.Good, l.Total = c.good, c.total
+			t.late = append(t.late, l)
+		}
+	}
 	for i := range t.alerts {
 		t.alerts[i] = alert{
 			state: d.name(), on: d.byte(), pair: d.byte(), tail: d.bool(), told: d.bool(), old: d.bool(),

@@ -60,9 +60,10 @@ type tracker struct {
 	gapAfter  int64 // a slice that begins after this second ends the gap
 	broken    bool  // the time since the last data is not covered, whatever comes
 
-	revision uint64   // of the catalogue, when the SLI was defined
-	unproven bus.Time // event time up to which ingest may have matched arrivals without this SLI, see Stage.outdated
-	minute   entry    // of the ledger, being filled
+	revision uint64       // of the catalogue, when the SLI was defined
+	unproven bus.Time     // event time up to which ingest may have matched arrivals without this SLI, see Stage.outdated
+	minute   entry        // of the ledger, being filled
+	late     []LateMinute // of that entry, ascending
 
 	state  string
 	reason string
@@ -227,6 +228,7 @@ func (t *tracker) correct(second int64, c cell, least Duration) {
 		t.rings.add(second, c, least)
 		t.minute.lateGood += c.good
 		t.minute.lateTotal += c.total
+		t.lateAt(second, c)
 	}
 	t.saw(second)
 }

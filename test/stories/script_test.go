@@ -39,6 +39,8 @@ func (w *world) command(f, block []string) error {
 	switch f[0] {
 	case "slo":
 		return w.commandSLO(f[1:], block)
+	case "journey":
+		return w.commandJourney(f[1:])
 	case "delete":
 		return w.define(refOf(f[1]))
 	case "load":
@@ -116,6 +118,27 @@ func (w *world) commandSLO(f, block []string) error {
 	return w.define(ref, o)
 }
 
+// commandJourney defines a composite: name, target, window, how it is joined, then members "NAME/TARGET/WEIGHT".
+func (w *world) commandJourney(f []string) error {
+	window, err := slo.ParseDuration(f[2])
+	if err != nil {
+		return err
+	}
+	if w.joint == nil {
+		if w.joint, err = slo.NewComposites(1, slo.Config{}); err != nil {
+			return err
+		}
+	}
+	c := slo.Composite{Join: f[3]}
+	for _, text := range f[4:] {
+		m := strings.Split(text, "/")
+		c.Members = append(c.Members, slo.Member{Service: "checkout", Name: m[0], Target: slo.MustDecimal(m[1]), Weight: slo.MustDecimal(m[2])})
+	}
+	return w.define(refOf(f[0]), slo.NewComposite(slo.Objective{
+		GlobalNamespace: "shop", Service: "checkout", Name: f[0], Target: slo.MustDecimal(f[1]), Window: slo.Window{Type: slo.WindowRolling, Duration: window},
+	}, c))
+}
+
 // groupBy reads "LABEL,LABEL [max=N] [alerts=WHO]".
 func groupBy(o *slo.Objective, f []string) error {
 	o.GroupBy = strings.Split(f[0], ",")
@@ -172,6 +195,9 @@ func (w *world) commandStatus() error {
 		r := bus.Record{Seq: w.seq, Time: w.now, Subject: bus.SubjectTick}
 		drafts, err := w.stage.Step(&r)
 		if err != nil {
+			return err
+		}
+		if drafts, err = w.joined(&r, drafts); err != nil {
 			return err
 		}
 		for _, d := range drafts {

@@ -15,6 +15,7 @@ const begin = bus.Time(1_800_000_000_000)
 // A world is the stage with a writer and a clock.
 type world struct {
 	stage   *slo.Stage
+	joint   *slo.Composites // nil before the first journey
 	now     bus.Time
 	seq     uint64
 	frame   uint64
@@ -55,12 +56,40 @@ func (w *world) step(r bus.Record) error {
 	if err != nil {
 		return err
 	}
+	if drafts, err = w.joined(&r, drafts); err != nil {
+		return err
+	}
 	for _, d := range drafts {
 		if err := w.tell(d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// joined hands what the stage writes into the ledger to the one of composites, where the story has any, then the record.
+func (w *world) joined(r *bus.Record, drafts []bus.Draft) ([]bus.Draft, error) {
+	if w.joint == nil {
+		return drafts, nil
+	}
+	out := drafts
+	feed := func(r bus.Record) error {
+		r.Time = w.now
+		more, err := w.joint.Step(&r)
+		out = append(out, more...)
+		return err
+	}
+	for _, d := range drafts {
+		if strings.HasPrefix(d.Subject, slo.SubjectLedgerFrame) {
+			if err := feed(bus.Record{Subject: d.Subject, Data: d.Data}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if r.Frame == nil {
+		return out, feed(*r)
+	}
+	return out, nil
 }
 
 // tell writes a draft that a person would care for.
