@@ -173,7 +173,7 @@ func (s *Stage) first(se *series, c *source, t, start bus.Time, v float64) float
 		return 0
 	}
 	for _, tg := range s.lists[se.list].targets {
-		if start <= s.trackers[tg.slot].defined {
+		if start <= s.trackers[tg.slot].watchedSince() {
 			return 0
 		}
 	}

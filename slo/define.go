@@ -71,10 +71,10 @@ func (s *Stage) redefine(data []byte) {
 // define makes the objectives of this partition those that the definition of ref holds, as of a revision of the catalogue.
 func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 	os = slices.DeleteFunc(os, func(o Objective) bool {
-		return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) != s.Partition
+		return !s.owns(&o)
 	})
 	for _, t := range slices.Clone(s.order) {
-		if t.ref == ref && !slices.ContainsFunc(os, func(o Objective) bool { return keyOf(&o) == t.key }) {
+		if t.ref == ref && t.rollUp == nil && !slices.ContainsFunc(os, func(o Objective) bool { return keyOf(&o) == t.key }) {
 			s.remove(t, os)
 		}
 	}
@@ -85,16 +85,28 @@ func (s *Stage) define(ref mesh.Ref, revision uint64, os []Objective) {
 		switch err := o.Validate(); {
 		case err != nil:
 			s.denied(ref, o, DefinitionRefused, err.Error())
-		case t != nil && t.ref != ref:
+		case o.RollUp != "":
+			s.denied(ref, o, DefinitionRefused, "the SLO of a group is made by the objective that groups, and not by a definition")
+		case t != nil && (t.ref != ref || t.rollUp != nil):
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("%s %s/%s has an SLO of this name already", t.ref.Kind, t.ref.Namespace, t.ref.Name))
 		case t != nil:
+			before := t.o
 			s.update(t, o, revision)
-		case len(s.order) >= s.MaxObjectives:
+			s.regroup(t, &before, revision)
+		case len(s.order)-s.groupCount >= s.MaxObjectives:
 			s.denied(ref, o, DefinitionRefused, fmt.Sprintf("the partition holds %d objectives already, which is its bound", s.MaxObjectives))
 		default:
 			s.create(ref, o, revision)
 		}
 	}
+}
+
+// owns reports whether an objective is this stage's: one of its partition, or a composite.
+func (s *Stage) owns(o *Objective) bool {
+	if s.joint || o.Composite != nil {
+		return s.joint && o.Composite != nil
+	}
+	return bus.Partition(o.GlobalNamespace, o.Service, s.Partitions) == s.Partition
 }
 
 func keyOf(o *Objective) string { return o.GlobalNamespace + "\x00" + o.Service + "\x00" + o.Name }
@@ -104,6 +116,9 @@ func (o *Objective) counted() string {
 	sli := string(mustJSON(o.SLI))
 	if o.Method != MethodOccurrences {
 		sli += o.Method + string(mustJSON(o.Slice))
+	}
+	if o.Composite != nil {
+		sli += string(mustJSON(o.Composite))
 	}
 	return sli
 }
@@ -127,6 +142,10 @@ func (s *Stage) enter(t *tracker) {
 	}
 	s.trackers[t.slot] = t
 	s.byKey[t.key] = t
+	if t.rollUp != nil {
+		t.rollUp.groups++
+		s.groupCount++
+	}
 	i, _ := slices.BinarySearchFunc(s.order, t.key, func(t *tracker, key string) int { return strings.Compare(t.key, key) })
 	s.order = slices.Insert(s.order, i, t)
 }
@@ -137,8 +156,8 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.rings = newRings(t.windows, t.o.Window, closed)
 	t.slicer = newSlicer(&t.o)
 	t.scale()
-	t.marks, t.lumps, t.minute = [pendingBins]uint8{}, nil, entry{}
-	t.series, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0
+	t.marks, t.lumps, t.minute, t.late = [pendingBins]uint8{}, nil, entry{}, nil
+	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
 	t.alerts = make([]alert, len(t.tiers))
 	for i := range t.alerts {
@@ -153,16 +172,32 @@ func (s *Stage) remove(t *tracker, os []Objective) {
 			reason, detail = ReasonRenamed, DefinitionRenamed
 		}
 	}
+	slots := []int32{t.slot}
+	for _, g := range s.groupsOf(t) {
+		s.retire(g, reason, detail)
+		slots = append(slots, g.slot)
+	}
+	s.retire(t, reason, detail)
+	s.dropSlots(slots...)
+	s.defined++
+}
+
+// retire ends an SLO. The caller takes it out of the target lists, several at once.
+func (s *Stage) retire(t *tracker, reason, detail string) {
 	for i := range t.alerts {
 		s.drop(t, i, reason)
 	}
 	s.defineDetail(t, detail, "")
-	s.dropSlot(t.slot)
+	if t.rollUp != nil {
+		t.rollUp.groups--
+		t.rollUp.grouped = max(0, t.rollUp.grouped-t.series)
+		t.rollUp.dirty = true
+		s.groupCount--
+	}
 	s.trackers[t.slot] = nil
 	delete(s.byKey, t.key)
 	s.order = slices.DeleteFunc(s.order, func(o *tracker) bool { return o == t })
 	s.removed = append(s.removed, t.key)
-	s.defined++
 }
 
 // update changes an objective: another SLI begins anew, anything else keeps the counts.
@@ -175,7 +210,7 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 		for i := range t.alerts {
 			s.drop(t, i, ReasonSLIChanged)
 		}
-		s.dropSlot(t.slot)
+		s.dropSlots(t.slot)
 		t.o, t.sli = *o, sli
 		t.generation++
 		t.configure()

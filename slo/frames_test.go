@@ -162,3 +162,15 @@ func FuzzDecodeStatusFrame(f *testing.F) {
 		}
 	})
 }
+
+// A rotten ledger frame would take the stage of composites with it, or make it want memory without end.
+func FuzzDecodeLedgerFrame(f *testing.F) {
+	f.Add(EncodeLedgerFrame(&LedgerFrame{Minute: simStart, Entries: []LedgerEntry{{StatusKey: StatusKey{"a", "b", "c"}, Good: 1, Total: 2, Late: []LateMinute{{simStart - bus.Minute, 1, 2}}}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if frame, err := DecodeLedgerFrame(b); err == nil {
+			if _, err := DecodeLedgerFrame(EncodeLedgerFrame(frame)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,14 +1,20 @@
 package slo
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"evenkeel.dev/bus"
 )
 
-const ledgerVersion = 1
+// ledgerVersion is the version of frames that this code writes; it reads the one before too, which does not say when late events were.
+const ledgerVersion = 2
+
+// lateMinutes is how far back, in minutes, the ledger says of late events when they were: as long as slices of time are corrected.
+const lateMinutes = keptMinutes
 
 // A LedgerFrame holds one minute of event time of a partition. Adding up all frames gives every counted event exactly once.
 type LedgerFrame struct {
@@ -25,6 +31,13 @@ type LedgerEntry struct {
 	Covered     int     // seconds of time, ending in this minute, for which data came; at most 60 are of the minute itself
 	// LateGood and LateTotal are events of earlier minutes that came after those were closed.
 	LateGood, LateTotal float64
+	Late                []LateMinute // when those of the last hour were, each minute once; empty where slices of time are counted
+}
+
+// A LateMinute are late events of one minute.
+type LateMinute struct {
+	Minute      bus.Time // its beginning
+	Good, Total float64
 }
 
 // An entry is a minute being filled.
@@ -52,6 +65,12 @@ func EncodeLedgerFrame(f *LedgerFrame) []byte {
 		e.uint(uint64(n.Covered))
 		e.float(n.LateGood)
 		e.float(n.LateTotal)
+		e.uint(uint64(len(n.Late)))
+		for _, l := range n.Late {
+			e.int(int64((f.Minute - l.Minute) / bus.Minute))
+			e.float(l.Good)
+			e.float(l.Total)
+		}
 	}
 	return e.b
 }
@@ -59,15 +78,23 @@ func EncodeLedgerFrame(f *LedgerFrame) []byte {
 // DecodeLedgerFrame reads a frame; it never panics.
 func DecodeLedgerFrame(b []byte) (*LedgerFrame, error) {
 	d := reader{b: b}
-	if magic, v := d.str(), d.byte(); magic != "EKL" || v != ledgerVersion {
-		return nil, fmt.Errorf("slo: ledger frame of version %d is not known here; %d is", v, ledgerVersion)
+	if magic, v := d.str(), d.byte(); magic != "EKL" || v < 1 || v > ledgerVersion {
+		return nil, fmt.Errorf("slo: ledger frame of version %d is not known here; 1 to %d are", v, ledgerVersion)
+	} else {
+		d.version = v
 	}
 	f := &LedgerFrame{Partition: int(d.uint() & math.MaxInt32), Minute: bus.Time(d.int()) * bus.Minute}
 	for n := d.count(9); n > 0 && !d.bad; n-- {
-		f.Entries = append(f.Entries, LedgerEntry{
+		n := LedgerEntry{
 			StatusKey: StatusKey{d.str(), d.str(), d.str()}, Generation: uint32(d.uint()),
 			Good: d.float(), Total: d.float(), Covered: int(d.uint() & math.MaxInt32), LateGood: d.float(), LateTotal: d.float(),
-		})
+		}
+		if d.version > 1 {
+			for k := d.count(3); k > 0 && !d.bad; k-- {
+				n.Late = append(n.Late, LateMinute{Minute: f.Minute - bus.Time(d.int())*bus.Minute, Good: d.float(), Total: d.float()})
+			}
+		}
+		f.Entries = append(f.Entries, n)
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("ledger frame: %w", err)
@@ -80,13 +107,14 @@ func (s *Stage) emitLedger(minute int64) {
 	f := LedgerFrame{Partition: s.Partition, Minute: bus.Time(minute) * bus.Minute}
 	for _, t := range s.order {
 		m := t.minute
-		if m == (entry{}) {
+		if m == (entry{}) && len(t.late) == 0 {
 			continue
 		}
-		t.minute = entry{}
+		late := t.late
+		t.minute, t.late = entry{}, nil
 		f.Entries = append(f.Entries, LedgerEntry{
 			StatusKey: StatusKey{t.o.GlobalNamespace, t.o.Service, t.o.Name}, Generation: t.generation,
-			Good: m.good, Total: m.total, Covered: int(m.covered), LateGood: m.lateGood, LateTotal: m.lateTotal,
+			Good: m.good, Total: m.total, Covered: int(m.covered), LateGood: m.lateGood, LateTotal: m.lateTotal, Late: late,
 		})
 	}
 	for len(f.Entries) > 0 {
@@ -95,4 +123,18 @@ func (s *Stage) emitLedger(minute int64) {
 		part.Entries, f.Entries = f.Entries[:n], f.Entries[n:]
 		s.out = append(s.out, bus.Draft{Subject: SubjectLedgerFrame + strconv.Itoa(s.Partition), To: bus.All, Data: EncodeLedgerFrame(&part)})
 	}
+}
+
+// lateAt notes in which minute late events were.
+func (t *tracker) lateAt(second int64, c cell) {
+	minute := bus.Time(floorDiv(second, 60)) * bus.Minute
+	if minute < bus.Time(t.data)*bus.Second-lateMinutes*bus.Minute {
+		return
+	}
+	i, found := slices.BinarySearchFunc(t.late, minute, func(l LateMinute, m bus.Time) int { return cmp.Compare(l.Minute, m) })
+	if !found {
+		t.late = slices.Insert(t.late, i, LateMinute{Minute: minute})
+	}
+	t.late[i].Good += c.good
+	t.late[i].Total += c.total
 }

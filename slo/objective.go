@@ -77,6 +77,18 @@ type Objective struct {
 	Alerting        Alerting `json:"alerting"`
 	Type            string   `json:"type,omitempty"` // one of the Type constants; "" is TypeMonitored
 	Definition      mesh.Ref `json:"definition"`
+
+	// GroupBy makes of the objective a roll-up, with one more SLO for each value of these labels among its series.
+	GroupBy     []string `json:"groupBy,omitempty"`     // at most MaxGroupLabels
+	MaxGroups   int      `json:"maxGroups,omitempty"`   // 0 is DefaultMaxGroups
+	GroupAlerts string   `json:"groupAlerts,omitempty"` // one of the GroupAlerts constants; "" is GroupAlertsGroups
+
+	// Composite makes of the objective the joint one of other SLOs; it then has no SLI of its own.
+	Composite *Composite `json:"composite,omitempty"`
+
+	// RollUp and Group are set by the stage, in the SLO of a group: the name of the roll-up and the labels that tell the group.
+	RollUp string            `json:"rollUp,omitempty"`
+	Group  map[string]string `json:"group,omitempty"`
 }
 
 // Types of an objective. One of a service may be actionable: what scales and moves it looks at that one.

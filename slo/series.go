@@ -59,6 +59,9 @@ type term struct {
 func (s *Stage) index() {
 	s.byName, s.unnamed = map[string][]term{}, nil
 	for _, t := range s.order {
+		if t.rollUp != nil || t.o.Composite != nil {
+			continue // what matches the roll-up counts in its groups; a composite has members
+		}
 		sli := &t.o.SLI
 		add := func(e *Expr, good, total float64) {
 			for i := range e.Terms {
@@ -127,8 +130,7 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 // refused marks the SLOs that would count a series which ingest has refused.
 func (s *Stage) refused(gns string, labels bus.Labels) {
 	for _, t := range s.find(gns, labels) {
-		s.trackers[t.slot].limitAt = s.now
-		s.Stats.SeriesOverLimit.Add(1)
+		s.limit(s.trackers[t.slot], labels)
 	}
 }
 
@@ -136,15 +138,15 @@ func (s *Stage) refused(gns string, labels bus.Labels) {
 func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []target {
 	found := s.find(gns, labels)
 	full := !known && len(s.byID) >= s.MaxSeries
-	return slices.DeleteFunc(found, func(t target) bool {
+	found = slices.DeleteFunc(found, func(t target) bool {
 		tr := s.trackers[t.slot]
 		if known && s.feeds(s.series[i].list, t.slot) || !full && tr.series < s.MaxSeriesPerSLO {
 			return false
 		}
-		tr.limitAt = s.now
-		s.Stats.SeriesOverLimit.Add(1)
+		s.limit(tr, labels)
 		return true
 	})
+	return s.withGroups(found, labels)
 }
 
 // find returns what terms count a series with these labels, by slot.
@@ -186,7 +188,11 @@ func (s *Stage) feeds(list uint32, slot int32) bool {
 
 func (s *Stage) countSeries(list uint32, n int) {
 	for _, t := range s.lists[list].targets {
-		s.trackers[t.slot].series += n
+		tr := s.trackers[t.slot]
+		tr.series += n
+		if tr.rollUp != nil {
+			tr.rollUp.grouped += n
+		}
 	}
 }
 
@@ -212,13 +218,21 @@ func (s *Stage) intern(ts []target) uint32 {
 	return i
 }
 
-// dropSlot takes an SLO out of all target lists.
-func (s *Stage) dropSlot(slot int32) {
+// dropSlots takes SLOs out of all target lists.
+func (s *Stage) dropSlots(slots ...int32) {
+	gone := make([]bool, len(s.trackers))
+	for _, slot := range slots {
+		gone[slot] = true
+	}
+	isGone := func(t target) bool { return gone[t.slot] }
+	if !slices.ContainsFunc(s.lists, func(l targetList) bool { return slices.ContainsFunc(l.targets, isGone) }) {
+		return
+	}
 	clear(s.listIndex)
 	s.listIndex[""] = 0
 	for i := range s.lists {
 		l := &s.lists[i]
-		l.targets = slices.DeleteFunc(l.targets, func(t target) bool { return t.slot == slot })
+		l.targets = slices.DeleteFunc(l.targets, isGone)
 		key := listKey(l.targets)
 		if _, ok := s.listIndex[key]; !ok {
 			s.listIndex[key] = uint32(i)
@@ -270,6 +284,7 @@ func (s *Stage) sweep() {
 			s.forget(uint32(i), refIrrelevant)
 		}
 	}
+	s.sweepGroups()
 	s.sweepWriters()
 	s.sweepSources()
 	s.cutRefs()

@@ -20,7 +20,8 @@ type sim struct {
 	refs      map[string]uint32
 	drafts    []bus.Draft
 	records   []bus.Record
-	good, bad float64 // what traffic has counted
+	good, bad float64            // what traffic has counted
+	counts    map[string]float64 // what serve has counted
 	// catalogue is the revision of frames.
 	catalogue uint64
 }
@@ -32,7 +33,7 @@ func newSim(t testing.TB) *sim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &sim{t: t, stage: s, now: simStart, refs: map[string]uint32{}, catalogue: 1}
+	return &sim{t: t, stage: s, now: simStart, refs: map[string]uint32{}, counts: map[string]float64{}, catalogue: 1}
 }
 
 func selectorOf(t testing.TB, ms ...string) bus.Selector {

@@ -126,10 +126,17 @@ func (e *encoder) tracker(t *tracker) error {
 	e.name(t.reason)
 	e.bool(t.sliBad)
 	e.bool(t.dirty)
+	e.name(t.ungrouped)
+	e.byte(t.idle)
 	for _, v := range []float64{t.minute.good, t.minute.total, t.minute.lateGood, t.minute.lateTotal} {
 		e.float(v)
 	}
 	e.int(t.minute.covered)
+	e.uint(uint64(len(t.late)))
+	for _, l := range t.late {
+		e.int(int64(l.Minute / bus.Minute))
+		e.cell(cell{l.Good, l.Total})
+	}
 	for i := range t.alerts {
 		a := &t.alerts[i]
 		e.name(a.state)
@@ -227,6 +234,14 @@ func (s *Stage) restoreTracker(d *reader) error {
 	if s.byKey[t.key] != nil {
 		return fmt.Errorf("objective %q stands twice", t.key)
 	}
+	if t.o.RollUp != "" { // it stands before its groups, since keys ascend
+		roll := t.o
+		roll.Name = t.o.RollUp
+		if t.rollUp = s.byKey[keyOf(&roll)]; t.rollUp == nil || t.rollUp.rollUp != nil {
+			return fmt.Errorf("objective %q is a group of %q, which is not there", t.key, t.o.RollUp)
+		}
+		t.o.SLI, t.o.Window = t.rollUp.o.SLI, t.rollUp.o.Window // one copy for all
+	}
 	t.configure()
 	t.begin(0, 1)
 	s.enter(t)
@@ -243,7 +258,18 @@ func (t *tracker) restore(d *reader) {
 		t.revision, t.unproven = d.uint(), bus.Time(d.int())
 	}
 	t.gapReason, t.broken, t.state, t.reason, t.sliBad, t.dirty = d.name(), d.bool(), d.name(), d.name(), d.bool(), d.bool()
+	if d.version > 2 {
+		t.ungrouped, t.idle = d.name(), d.byte()
+	}
 	t.minute = entry{good: d.float(), total: d.float(), lateGood: d.float(), lateTotal: d.float(), covered: d.int()}
+	if d.version > 2 {
+		for n := d.count(3); n > 0 && !d.bad; n-- {
+			l := LateMinute{Minute: bus.Time(d.int()) * bus.Minute}
+			c := d.cell()
+			l.Good, l.Total = c.good, c.total
+			t.late = append(t.late, l)
+		}
+	}
 	for i := range t.alerts {
 		t.alerts[i] = alert{
 			state: d.name(), on: d.byte(), pair: d.byte(), tail: d.bool(), told: d.bool(), old: d.bool(),

@@ -79,7 +79,9 @@ func timed(t testing.TB) []Objective {
 	ratio.Name, ratio.Method, ratio.Slice, ratio.OnNoData = "ratio", MethodRatioTimeslices, &Slice{Length: Duration(bus.Minute)}, NoDataExclude
 	held := slices
 	held.Name, held.OnNoData = "held", NoDataHold
-	return []Objective{daily, slices, ratio, held}
+	grouped := simObjective(t, "0.99", "7d")
+	grouped.Name, grouped.GroupBy, grouped.MaxGroups, grouped.GroupAlerts = "grouped", []string{"instance", "code"}, 4, GroupAlertsBoth
+	return []Objective{daily, slices, ratio, held, grouped}
 }
 
 func trouble(s *sim, rnd *rand.Rand, second Objective) {

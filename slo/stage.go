@@ -23,8 +23,12 @@ type Config struct {
 	MaxSeries int
 	// MaxObjectives bounds the objectives of the partition, about 20 KiB each; default 20,000.
 	MaxObjectives int
+	// MaxGroups bounds the SLOs of groups of the partition, which come beside those; default half of MaxObjectives.
+	MaxGroups int
 	// Stats, if set, is counted in; partitions may share it.
 	Stats *Stats
+
+	joint bool // it counts composites
 }
 
 func (c Config) validate() (Config, error) {
@@ -43,6 +47,9 @@ func (c Config) validate() (Config, error) {
 	if c.MaxObjectives == 0 {
 		c.MaxObjectives = 20_000
 	}
+	if c.MaxGroups == 0 {
+		c.MaxGroups = (c.MaxObjectives + 1) / 2
+	}
 	if c.Stats == nil {
 		c.Stats = new(Stats)
 	}
@@ -51,7 +58,7 @@ func (c Config) validate() (Config, error) {
 		return c, fmt.Errorf("slo: partition %d of %d: it must be from 0 to one below their number", c.Partition, c.Partitions)
 	case c.Lateness < 0 || c.Lateness > 20*bus.Second:
 		return c, fmt.Errorf("slo: lateness %d ms: it must be above 0 and at most 20 s", c.Lateness)
-	case c.MaxSeriesPerSLO < 0 || c.MaxSeries < 0 || c.MaxObjectives < 0:
+	case c.MaxSeriesPerSLO < 0 || c.MaxSeries < 0 || c.MaxObjectives < 0 || c.MaxGroups < 0:
 		return c, fmt.Errorf("slo: a bound is negative")
 	}
 	return c, nil
@@ -63,12 +70,13 @@ type Stage struct {
 	now     bus.Time // of the record at hand
 	started bool     // a frame was taken
 
-	trackers []*tracker // by slot
-	order    []*tracker // by key
-	byKey    map[string]*tracker
-	defined  uint32 // rises when terms change
-	byName   map[string][]term
-	unnamed  []term
+	trackers   []*tracker // by slot
+	order      []*tracker // by key
+	byKey      map[string]*tracker
+	groupCount int    // of trackers that are groups of another one
+	defined    uint32 // rises when terms change
+	byName     map[string][]term
+	unnamed    []term
 
 	series    []series
 	ids       []bus.SeriesID
@@ -249,11 +257,7 @@ func (s *Stage) advance(to int64) {
 
 // tick evaluates.
 func (s *Stage) tick() {
-	if s.lastTick > 0 && s.now-s.lastTick > awayAfter {
-		s.hold = s.now
-		s.Stats.Away.Add(1)
-	}
-	s.lastTick = s.now
+	s.noteTick()
 	s.failover()
 	s.advance(secondOf(s.watermark()))
 	for _, t := range s.order {
@@ -269,6 +273,15 @@ func (s *Stage) tick() {
 		s.lastSweep = n
 		s.sweep()
 	}
+}
+
+// noteTick notes that the engine was away, when a tick shows it.
+func (s *Stage) noteTick() {
+	if s.lastTick > 0 && s.now-s.lastTick > awayAfter {
+		s.hold = s.now
+		s.Stats.Away.Add(1)
+	}
+	s.lastTick = s.now
 }
 
 const sweepEvery = 5 * bus.Minute

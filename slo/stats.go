@@ -16,6 +16,7 @@ type Stats struct {
 	SeriesBorn        atomic.Uint64 // first samples without a start timestamp that were counted in full
 	Lumps             atomic.Uint64 // increases over more than five minutes
 	SeriesOverLimit   atomic.Uint64 // announcements refused
+	SeriesUngrouped   atomic.Uint64 // announcements that found no group, and count in a roll-up alone
 	FramesRepeated    atomic.Uint64 // frames that came a second time
 	FramesMissing     atomic.Uint64 // by the jump in their writer's numbers
 	FramesDamaged     atomic.Uint64

@@ -55,6 +55,10 @@ type Status struct {
 	Alerts          []AlertStatus `json:"alerts"`
 	Coverage        float64       `json:"coverage"` // share of the window so far for which there is data, 0 to 1
 	AsOf            Moment        `json:"asOf"`     // event time up to which everything is counted
+
+	Groups *Groups           `json:"groups,omitempty"` // of an objective that groups: it is the roll-up over them
+	RollUp string            `json:"rollUp,omitempty"` // of the SLO of a group: the name of the roll-up
+	Group  map[string]string `json:"group,omitempty"`  // and the labels that tell the group
 }
 
 // A Period is one window of a calendar: its beginning, and that of the next one.

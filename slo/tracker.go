@@ -43,6 +43,12 @@ type tracker struct {
 	marks  [pendingBins]uint8
 	lumps  []lump
 
+	rollUp    *tracker // of a group; else nil
+	groups    int      // SLOs of groups
+	grouped   int      // series that count in one of them
+	ungrouped string   // why a series does not
+	idle      uint8    // of a group: sweeps without data, see groupSweeps
+
 	series   int
 	fed      bus.Time // record time of the last sample
 	data     int64    // newest second that is closed and has data; 0: none yet
@@ -54,9 +60,10 @@ type tracker struct {
 	gapAfter  int64 // a slice that begins after this second ends the gap
 	broken    bool  // the time since the last data is not covered, whatever comes
 
-	revision uint64   // of the catalogue, when the SLI was defined
-	unproven bus.Time // event time up to which ingest may have matched arrivals without this SLI, see Stage.outdated
-	minute   entry    // of the ledger, being filled
+	revision uint64       // of the catalogue, when the SLI was defined
+	unproven bus.Time     // event time up to which ingest may have matched arrivals without this SLI, see Stage.outdated
+	minute   entry        // of the ledger, being filled
+	late     []LateMinute // of that entry, ascending
 
 	state  string
 	reason string
@@ -98,7 +105,7 @@ func (t *tracker) configure() {
 		t.than = g.Value.Float()
 	}
 	t.tiers = t.o.Tiers()
-	t.windows = burnWindows(t.tiers)
+	t.windows = burnWindows(t.o.tiersOf(t.o.Window.Duration))
 	t.period = 0
 	t.pair()
 }
@@ -221,6 +228,7 @@ func (t *tracker) correct(second int64, c cell, least Duration) {
 		t.rings.add(second, c, least)
 		t.minute.lateGood += c.good
 		t.minute.lateTotal += c.total
+		t.lateAt(second, c)
 	}
 	t.saw(second)
 }
@@ -347,6 +355,7 @@ func (t *tracker) counts(closed int64) Status {
 		Events:   Events{Good: b.good, Total: b.total},
 		Coverage: t.rings.coverage(secondOf(t.defined), closed-1),
 		AsOf:     Moment(closed * int64(bus.Second)),
+		RollUp:   t.o.RollUp, Group: t.o.Group, Groups: t.groupStatus(),
 	}
 	if t.state == "" {
 		st.State, st.Reason = StateUnknown, ReasonNoDataYet

@@ -55,6 +55,9 @@ func (o *Objective) Selectors() []bus.Selector {
 }
 
 func (s *SLI) expressions() []*Expr {
+	if s.Gauge == nil && s.Good == nil && s.Bad == nil {
+		return nil // a composite's
+	}
 	if s.Gauge != nil {
 		return []*Expr{{Terms: []Term{{Factor: MustDecimal("1"), Selector: s.Gauge.Selector}}}}
 	}
@@ -74,6 +77,14 @@ func (o *Objective) Tiers() []Tier { return o.tiersFor(o.Window.Duration) }
 // tiersFor returns the tiers with the factors of a window of this length. Which tiers and windows there are follows from the usual
 // length alone, so that a short month does not lose an alert.
 func (o *Objective) tiersFor(length Duration) []Tier {
+	if o.silent() {
+		return nil
+	}
+	return o.tiersOf(length)
+}
+
+// tiersOf returns the tiers whether the objective alerts itself or leaves that to its groups or roll-up.
+func (o *Objective) tiersOf(length Duration) []Tier {
 	switch {
 	case o.Alerting.Disabled:
 		return o.Alerting.Extra
@@ -104,6 +115,10 @@ func (o *Objective) Validate() error {
 		return fmt.Errorf("the window of %s is not between 1h and 366d", o.Window.Duration)
 	case o.SLI.Gauge != nil && (o.SLI.Good != nil || o.SLI.Bad != nil || len(o.SLI.Total.Terms) > 0):
 		return fmt.Errorf("an SLI counts events or looks at values, not both")
+	case o.Composite != nil:
+		if err := o.validateComposite(); err != nil {
+			return err
+		}
 	case o.SLI.Gauge == nil && (o.SLI.Good == nil) == (o.SLI.Bad == nil):
 		return fmt.Errorf("exactly one of good and bad must be set")
 	}
@@ -111,6 +126,9 @@ func (o *Objective) Validate() error {
 		return err
 	}
 	if err := o.validateMethod(); err != nil {
+		return err
+	}
+	if err := o.validateGroups(); err != nil {
 		return err
 	}
 	if g := o.SLI.Gauge; g != nil {
@@ -131,7 +149,7 @@ func (o *Objective) Validate() error {
 			}
 		}
 	}
-	return ValidateTiers(o.Tiers(), o.Target, o.Window.Duration)
+	return ValidateTiers(o.tiersOf(o.Window.Duration), o.Target, o.Window.Duration)
 }
 
 func (o *Objective) validateWindow() error {
@@ -177,7 +195,7 @@ func (o *Objective) validateMethod() error {
 	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !mean && (t.Sign() <= 0 || t.Cmp(one) > 0) {
 		return fmt.Errorf("the slices' target %s is not above 0 and at most 1", o.Slice.Target)
 	}
-	for _, t := range o.Tiers() {
+	for _, t := range o.tiersOf(o.Window.Duration) {
 		for _, p := range t.Pairs {
 			if p.Short < o.Slice.Length {
 				return fmt.Errorf("tier %s: the short window of %s is shorter than a slice of time of %s", t.Name, p.Short, o.Slice.Length)

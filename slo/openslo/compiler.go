@@ -2,7 +2,7 @@
 // AlertNotificationTarget, as https://openslo.com describes them.
 //
 // It is strict: what is not understood is a problem with its place, and never ignored. What OpenSLO can say and Evenkeel cannot do
-// yet is refused by name, with what works instead: composite objectives, alertWhenResolved: false, targets inside a policy, mail.
+// yet is refused by name, with what works instead: alertWhenResolved: false, targets inside a policy, mail.
 //
 // Where the specification leaves a choice, this is Evenkeel's:
 //
@@ -12,6 +12,8 @@
 //     event is good; one without data is what the annotation evenkeel.dev/on-no-data says, see slo.NoDataHold and its like;
 //   - an SLO with several objectives becomes several of the same service, named "<slo>-<displayName as a DNS label>", or
 //     "<slo>-<number from 1>" where displayName is missing or not unique. With one objective the name is the SLO's;
+//   - objectives with an indicator of their own, two or more, make a composite: one SLO each, named as above, which alerts nobody, and
+//     one named as the SLO, which joins their minutes (see slo.Composite). Weights are used by the weighted mean, which is the default;
 //   - counter: true is needed for a query that names a counter as it stands, since nothing else says that it is one; with rate()
 //     or increase() it may be left out. Good (or bad) and total must have the same form, or their quotient means nothing in
 //     Prometheus either;

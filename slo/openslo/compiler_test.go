@@ -1,6 +1,7 @@
 package openslo
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -215,4 +216,46 @@ func FuzzCompile(f *testing.F) {
 			t.Fatalf("compiling again gives something else: %v\n%s", ps, diff)
 		}
 	})
+}
+
+// A user's journey would be counted with other members, weights or targets than the file says, or page for each member beside the whole.
+func TestComposite(t *testing.T) {
+	indicator := func(name string) string {
+		return `"indicator":{"spec":{"ratioMetric":{"counter":true,"good":{"metricSource":{"type":"prometheus","spec":{"query":"` + name + `_good"}}},"total":{"metricSource":{"type":"prometheus","spec":{"query":"` + name + `_all"}}}}}}`
+	}
+	text := func(annotations string) string {
+		return `{"apiVersion":"openslo/v1","kind":"SLO","metadata":{"name":"journey","annotations":{` + annotations + `}},"spec":{"service":"s","budgetingMethod":"Occurrences","objectives":[` +
+			`{"displayName":"Cart","target":0.99,` + indicator("cart") + `},{"displayName":"Pay","targetPercent":99.5,"compositeWeight":3,` + indicator("pay") + `}]}}`
+	}
+	for annotations, want := range map[string]struct{ join, target string }{
+		``:                                      {slo.JoinWeightedMean, "0.99375"}, // (0.99 + 3 x 0.995) / 4
+		`"evenkeel.dev/composite-target":"98%"`: {slo.JoinWeightedMean, "0.98"},
+		`"evenkeel.dev/composite":"Worst","evenkeel.dev/composite-target":"0.9","evenkeel.dev/on-no-data":"Bad"`: {slo.JoinWorst, "0.9"},
+	} {
+		defs, ps := compiler(t).Compile(documents(t, text(annotations)), nil)
+		if len(ps) > 0 {
+			t.Fatal(ps)
+		}
+		var os []slo.Objective
+		if err := json.Unmarshal(defs[0].Compiled, &os); err != nil {
+			t.Fatal(err)
+		}
+		if len(os) != 3 || os[0].Name != "journey-cart" || os[1].Name != "journey-pay" || os[2].Name != "journey" {
+			t.Fatalf("%d objectives: %+v", len(os), os)
+		}
+		joint := os[2]
+		members := []slo.Member{
+			{Service: "s", Name: "journey-cart", Target: slo.MustDecimal("0.99"), Weight: slo.MustDecimal("1")},
+			{Service: "s", Name: "journey-pay", Target: slo.MustDecimal("0.995"), Weight: slo.MustDecimal("3")},
+		}
+		if d := cmp.Diff(&slo.Composite{Join: want.join, Members: members}, joint.Composite, cmp.AllowUnexported(slo.Decimal{})); d != "" {
+			t.Errorf("%s (-want +got):\n%s", annotations, d)
+		}
+		if joint.Target.String() != want.target || joint.Method != slo.MethodRatioTimeslices || len(joint.Tiers()) == 0 || len(os[0].Tiers())+len(os[1].Tiers()) > 0 {
+			t.Errorf("%s: target %s, %s, %d tiers", annotations, joint.Target, joint.Method, len(joint.Tiers()))
+		}
+		if want.join == slo.JoinWorst && (joint.OnNoData != slo.NoDataBad || os[0].OnNoData != "") {
+			t.Errorf("on no data %q and %q", joint.OnNoData, os[0].OnNoData)
+		}
+	}
 }

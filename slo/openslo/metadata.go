@@ -21,6 +21,11 @@ const (
 	AnnotationExhaustion      = prefix + "exhaustion-alert"  // SLO: alert when the budget is foretold to end within this time
 	AnnotationAbsent          = prefix + "absent-alert"      // SLO: alert when no samples have come for this time
 	AnnotationLowTraffic      = prefix + "low-traffic-guard" // SLO: "false" lets burn alerts fire by the ratio alone
+	AnnotationGroupBy         = prefix + "group-by"          // SLO: labels, each value of which gets an SLO of its own; target: what the alerts of one message have in common
+	AnnotationMaxGroups       = prefix + "max-groups"        // SLO: how many of those there may be
+	AnnotationGroupAlerts     = prefix + "group-alerts"      // SLO: who alerts: Groups, RollUp or Both
+	AnnotationComposite       = prefix + "composite"         // SLO: how objectives with own indicators are joined: Worst, WeightedMean or AllMustHold
+	AnnotationCompositeTarget = prefix + "composite-target"  // SLO: the target of those objectives together
 	AnnotationURL             = prefix + "url"               // target: where to post
 	AnnotationURLFrom         = prefix + "url-from"          // target: the same, where it is a secret: env:NAME or file:PATH
 	AnnotationSecretFrom      = prefix + "secret-from"       // target: PagerDuty's key, else the secret that signs (Standard Webhooks)
@@ -30,7 +35,6 @@ const (
 	AnnotationWatchdogEvery   = prefix + "watchdog-every"    // target: how often, at least 10s
 	AnnotationInhibit         = prefix + "inhibit"           // target: "false" has tickets told although a page of their SLO fires
 	AnnotationCoolDown        = prefix + "cool-down"         // target: for how long after its end an alert that fires again is held
-	AnnotationGroupBy         = prefix + "group-by"          // target: what alerts in one message have in common: global-namespace, service, severity
 	AnnotationGroupWait       = prefix + "group-wait"        // target: for how long a message waits for more alerts
 	AnnotationMailTo          = prefix + "mail-to"           // target email: addresses, separated by commas
 	AnnotationMailFrom        = prefix + "mail-from"         // target email: the sender's address
@@ -43,7 +47,8 @@ func knownAnnotations(kind string) []string {
 	known := []string{AnnotationGlobalNamespace}
 	switch kind {
 	case KindSLO:
-		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationAlerts, AnnotationAlert+"NAME")
+		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationAlerts, AnnotationAlert+"NAME",
+			AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts, AnnotationComposite, AnnotationCompositeTarget)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery,
 			AnnotationInhibit, AnnotationCoolDown, AnnotationGroupBy, AnnotationGroupWait,

@@ -59,8 +59,8 @@ type objective struct {
 	TargetPercent   json.Number `json:"targetPercent"`
 	TimeSliceTarget *mesh.Node  `json:"timeSliceTarget"`
 	TimeSliceWindow *mesh.Node  `json:"timeSliceWindow"`
-	Indicator       *mesh.Node  `json:"indicator"`
-	IndicatorRef    *mesh.Node  `json:"indicatorRef"`
+	Indicator       *indicator  `json:"indicator"`
+	IndicatorRef    string      `json:"indicatorRef"`
 	CompositeWeight *mesh.Node  `json:"compositeWeight"`
 }
 

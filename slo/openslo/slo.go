@@ -21,30 +21,23 @@ func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 	s := &o.Spec
 	r.description(d, s.Description)
 	base := slo.Objective{GlobalNamespace: def.GlobalNamespace, Service: s.Service, Method: r.method(d, s), Definition: def.Ref}
-	base.OnNoData = r.noData(d, &o.Metadata, base.Method)
 	r.service(d, s)
 	base.Window = r.window(d, s)
-	sli, ok := r.indicator(d, s, def)
-	base.SLI = sli
 	base.Alerting = r.alerting(d, s, &o.Metadata, def)
-	var out []slo.Objective
-	for i, target := range r.targets(d, s) {
-		b := base
-		b.Target = target
-		b.Name, b.DisplayName = objectiveName(&o, i)
-		b.Slice = r.slice(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], b.Method)
-		if ok {
-			b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
-		}
-		r.tiers(d, s, &b)
-		out = append(out, b)
+	r.groups(d, &o.Metadata, &base)
+	composite := isComposite(d, s)
+	r.compositeFields(d, s, &o.Metadata, composite)
+	compile := r.compileObjectives
+	if composite {
+		compile = r.compileComposite
 	}
+	out, ok := compile(d, &o, base, def)
 	if !ok || len(r.problems) > before {
 		return
 	}
 	for i := range out {
 		b := &out[i]
-		path := fmt.Sprintf("spec.objectives[%d]", i)
+		path := fmt.Sprintf("spec.objectives[%d]", min(i, len(s.Objectives)-1))
 		if err := b.Validate(); err != nil {
 			r.add(d.Problem(path, err.Error(), ""))
 			continue
@@ -52,6 +45,38 @@ func (r *run) compileSLO(d *mesh.Document, def *mesh.Definition) {
 		r.claim(d, def, "metadata.name", "slo/"+b.GlobalNamespace+"/"+b.Service+"/"+b.Name, fmt.Sprintf("the objective %q of service %q in global namespace %q", b.Name, b.Service, b.GlobalNamespace))
 	}
 	encode(def, out)
+}
+
+// compileObjectives compiles an SLO whose objectives have the same indicator; false where there is a problem, which may have been told before.
+func (r *run) compileObjectives(d *mesh.Document, o *object[sloSpec], base slo.Objective, def *mesh.Definition) ([]slo.Objective, bool) {
+	s := &o.Spec
+	base.OnNoData = r.noData(d, &o.Metadata, base.Method)
+	path, in, ref := "spec", s.Indicator, s.IndicatorRef
+	if len(s.Objectives) == 1 && ownIndicator(d, "spec.objectives[0]") {
+		own := &s.Objectives[0]
+		for _, f := range []string{"spec.indicator", "spec.indicatorRef"} {
+			if node(d, f) != nil {
+				r.add(d.KeyProblem(f, "the SLO has an indicator, and its objective one of its own", "keep one of them"))
+			}
+		}
+		path, in, ref = "spec.objectives[0]", own.Indicator, own.IndicatorRef
+	}
+	sli, ok := r.indicator(d, path, in, ref, def)
+	base.SLI = sli
+	r.splits(d, &base)
+	var out []slo.Objective
+	for i, target := range r.targets(d, s) {
+		b := base
+		b.Target = target
+		b.Name, b.DisplayName = objectiveName(o, i)
+		b.Slice = r.slice(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], b.Method)
+		if ok {
+			b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
+		}
+		r.tiers(d, s, &b)
+		out = append(out, b)
+	}
+	return out, ok
 }
 
 func (r *run) service(d *mesh.Document, s *sloSpec) {
@@ -70,33 +95,31 @@ func stringAt(d *mesh.Document, path string) bool {
 	return n != nil && n.Kind == mesh.NodeString
 }
 
-// indicator returns the SLI of an SLO, its own or one that it refers to.
-func (r *run) indicator(d *mesh.Document, s *sloSpec, def *mesh.Definition) (slo.SLI, bool) {
-	inline, ref := s.Indicator != nil, node(d, "spec.indicatorRef") != nil
+// indicator returns the SLI of an SLO or of one of its objectives, its own or one that it refers to.
+func (r *run) indicator(d *mesh.Document, path string, own *indicator, name string, def *mesh.Definition) (slo.SLI, bool) {
+	inline, ref := own != nil, node(d, path+".indicatorRef") != nil
 	switch {
 	case inline && ref:
-		r.add(d.KeyProblem("spec.indicatorRef", "indicator and indicatorRef exclude each other", "keep one of them"))
+		r.add(d.KeyProblem(path+".indicatorRef", "indicator and indicatorRef exclude each other", "keep one of them"))
 	case inline:
-		if k := s.Indicator.Kind; k != "" && k != KindSLI {
-			r.add(d.Problem("spec.indicator.kind", fmt.Sprintf("the kind of an indicator is SLI, found %q", k), "write kind: SLI or leave it out"))
+		if k := own.Kind; k != "" && k != KindSLI {
+			r.add(d.Problem(path+".indicator.kind", fmt.Sprintf("the kind of an indicator is SLI, found %q", k), "write kind: SLI or leave it out"))
 		}
-		if s.Indicator.Spec == nil {
-			r.absent(d, "spec.indicator.spec", "spec.indicator.spec is missing", "it holds ratioMetric")
+		if own.Spec == nil {
+			r.absent(d, path+".indicator.spec", path+".indicator.spec is missing", "it holds ratioMetric")
 			return slo.SLI{}, false
 		}
-		return r.sli(d, "spec.indicator.spec", s.Indicator.Spec, def)
-	case ref && stringAt(d, "spec.indicatorRef"):
-		e := r.lookup(d, "spec.indicatorRef", KindSLI, s.IndicatorRef)
+		return r.sli(d, path+".indicator.spec", own.Spec, def)
+	case ref && stringAt(d, path+".indicatorRef"):
+		e := r.lookup(d, path+".indicatorRef", KindSLI, name)
 		if e == nil {
 			return slo.SLI{}, false
 		}
 		refer(def, e, r.document(e))
 		res := r.storedSLI(e)
 		return res.sli, res.ok
-	case !ref && node(d, "spec") != nil:
-		if n := node(d, "spec.objectives[0]"); n.Get("indicator") == nil && n.Get("indicatorRef") == nil {
-			r.absent(d, "spec.indicator", "the SLO has neither indicator nor indicatorRef", "write indicator with a ratioMetric, or indicatorRef with the name of an SLI")
-		}
+	case !ref && node(d, path) != nil:
+		r.absent(d, path+".indicator", "the SLO has neither indicator nor indicatorRef", "write indicator with a ratioMetric, or indicatorRef with the name of an SLI")
 	}
 	return slo.SLI{}, false
 }
@@ -115,23 +138,9 @@ func (r *run) targets(d *mesh.Document, s *sloSpec) []slo.Decimal {
 	}
 	var out []slo.Decimal
 	for i := range s.Objectives {
-		r.unsupported(d, fmt.Sprintf("%s[%d]", path, i))
 		out = append(out, r.target(d, fmt.Sprintf("%s[%d]", path, i), &s.Objectives[i]))
 	}
 	return out
-}
-
-// unsupported refuses what is not done yet.
-func (r *run) unsupported(d *mesh.Document, path string) {
-	for _, f := range []struct{ field, message, hint string }{
-		{"indicator", "composite SLOs (an indicator in an objective) are not supported yet", "write one SLO for each"},
-		{"indicatorRef", "composite SLOs (an indicatorRef in an objective) are not supported yet", "write one SLO for each"},
-		{"compositeWeight", "composite SLOs (compositeWeight) are not supported yet", "write one SLO for each"},
-	} {
-		if node(d, path+"."+f.field) != nil {
-			r.add(d.KeyProblem(path+"."+f.field, f.message, f.hint))
-		}
-	}
 }
 
 // target reads target or targetPercent exactly, as a share.

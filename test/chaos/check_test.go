@@ -73,7 +73,7 @@ func runsAll(e *peer.Evenkeel) error {
 	if err != nil {
 		return err
 	}
-	for stage, n := range map[string]int{"catalogue": 1, "notify": 1, "slo": 16} {
+	for stage, n := range map[string]int{"catalogue": 1, "notify": 1, "slo": 16, "composite": 1} {
 		for p := range n {
 			labels := fmt.Sprintf("{stage=%q,partition=\"%d\"}", stage, p)
 			if got["evenkeel_partition_running"+labels] != 1 || got["evenkeel_partition_lag_seconds"+labels] > 2 {

@@ -3,6 +3,7 @@ package stories
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 
 	"evenkeel.dev/bus"
@@ -38,6 +39,8 @@ func (w *world) command(f, block []string) error {
 	switch f[0] {
 	case "slo":
 		return w.commandSLO(f[1:], block)
+	case "journey":
+		return w.commandJourney(f[1:])
 	case "delete":
 		return w.define(refOf(f[1]))
 	case "load":
@@ -66,7 +69,7 @@ func refOf(name string) mesh.Ref {
 }
 
 // commandSLO defines an SLO: name, target, window, then lines "good SELECTOR", "bad SELECTOR", "total SELECTOR", "definition NAME",
-// "tier NAME LONG/SHORT FACTOR".
+// "tier NAME LONG/SHORT FACTOR", "group-by LABEL,LABEL [max=N] [alerts=WHO]".
 func (w *world) commandSLO(f, block []string) error {
 	window, err := slo.ParseDuration(f[2])
 	if err != nil {
@@ -85,6 +88,11 @@ func (w *world) commandSLO(f, block []string) error {
 			continue
 		case "tier":
 			if err := addTier(&o, strings.Fields(rest)); err != nil {
+				return err
+			}
+			continue
+		case "group-by":
+			if err := groupBy(&o, strings.Fields(rest)); err != nil {
 				return err
 			}
 			continue
@@ -108,6 +116,48 @@ func (w *world) commandSLO(f, block []string) error {
 		}
 	}
 	return w.define(ref, o)
+}
+
+// commandJourney defines a composite: name, target, window, how it is joined, then members "NAME/TARGET/WEIGHT".
+func (w *world) commandJourney(f []string) error {
+	window, err := slo.ParseDuration(f[2])
+	if err != nil {
+		return err
+	}
+	if w.joint == nil {
+		if w.joint, err = slo.NewComposites(1, slo.Config{}); err != nil {
+			return err
+		}
+	}
+	c := slo.Composite{Join: f[3]}
+	for _, text := range f[4:] {
+		m := strings.Split(text, "/")
+		c.Members = append(c.Members, slo.Member{Service: "checkout", Name: m[0], Target: slo.MustDecimal(m[1]), Weight: slo.MustDecimal(m[2])})
+	}
+	return w.define(refOf(f[0]), slo.NewComposite(slo.Objective{
+		GlobalNamespace: "shop", Service: "checkout", Name: f[0], Target: slo.MustDecimal(f[1]), Window: slo.Window{Type: slo.WindowRolling, Duration: window},
+	}, c))
+}
+
+// groupBy reads "LABEL,LABEL [max=N] [alerts=WHO]".
+func groupBy(o *slo.Objective, f []string) error {
+	o.GroupBy = strings.Split(f[0], ",")
+	for _, opt := range f[1:] {
+		name, v, _ := strings.Cut(opt, "=")
+		switch name {
+		case "max":
+			n, err := strconv.Atoi(v)
+			if err != nil {
+				return err
+			}
+			o.MaxGroups = n
+		case "alerts":
+			o.GroupAlerts = v
+		default:
+			return fmt.Errorf("group-by has no option %q", name)
+		}
+	}
+	return nil
 }
 
 func addTier(o *slo.Objective, f []string) error {
@@ -147,6 +197,9 @@ func (w *world) commandStatus() error {
 		if err != nil {
 			return err
 		}
+		if drafts, err = w.joined(&r, drafts); err != nil {
+			return err
+		}
 		for _, d := range drafts {
 			if err := w.tell(d); err != nil {
 				return err
@@ -163,6 +216,9 @@ func (w *world) commandStatus() error {
 		}
 		w.say("status %s %s %s: %g of %g good, sli %s, budget %.3f of %.3f left, coverage %.3f, as of %s", it.Name, it.State, it.Reason,
 			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, clock(it.AsOf.Time()))
+		if g := it.Groups; g != nil {
+			w.say("groups of %s by %s: %d of at most %d, %d series in none %s", it.Name, strings.Join(g.By, ","), g.Count, g.Max, g.Ungrouped, g.Reason)
+		}
 	}
 	return nil
 }

@@ -15,11 +15,14 @@ const begin = bus.Time(1_800_000_000_000)
 // A world is the stage with a writer and a clock.
 type world struct {
 	stage   *slo.Stage
+	joint   *slo.Composites // nil before the first journey
 	now     bus.Time
 	seq     uint64
 	frame   uint64
 	builder bus.FrameBuilder
 	refs    map[string]uint32
+	sent    map[string]bus.Time
+	next    uint32
 	told    bus.Time // when all series were announced last
 	log     strings.Builder
 	states  map[string]string
@@ -30,7 +33,7 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &world{stage: st, now: begin, refs: map[string]uint32{}, states: map[string]string{}}, nil
+	return &world{stage: st, now: begin, refs: map[string]uint32{}, sent: map[string]bus.Time{}, states: map[string]string{}}, nil
 }
 
 func clock(t bus.Time) string {
@@ -53,12 +56,40 @@ func (w *world) step(r bus.Record) error {
 	if err != nil {
 		return err
 	}
+	if drafts, err = w.joined(&r, drafts); err != nil {
+		return err
+	}
 	for _, d := range drafts {
 		if err := w.tell(d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// joined hands what the stage writes into the ledger to the one of composites, where the story has any, then the record.
+func (w *world) joined(r *bus.Record, drafts []bus.Draft) ([]bus.Draft, error) {
+	if w.joint == nil {
+		return drafts, nil
+	}
+	out := drafts
+	feed := func(r bus.Record) error {
+		r.Time = w.now
+		more, err := w.joint.Step(&r)
+		out = append(out, more...)
+		return err
+	}
+	for _, d := range drafts {
+		if strings.HasPrefix(d.Subject, slo.SubjectLedgerFrame) {
+			if err := feed(bus.Record{Subject: d.Subject, Data: d.Data}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if r.Frame == nil {
+		return out, feed(*r)
+	}
+	return out, nil
 }
 
 // tell writes a draft that a person would care for.
@@ -122,19 +153,25 @@ func (w *world) add(src bus.Source, series string, t, start bus.Time, v float64)
 		if err != nil {
 			return err
 		}
-		ref = uint32(len(w.refs))
+		ref = w.next
+		w.next++
 		w.refs[series] = ref
 		w.builder.Announce(0, ref, 0, "", ls.Append(nil))
 	}
 	src.Newest = t
+	w.sent[series] = w.now
 	w.builder.Add(0, w.builder.Source(src), ref, t, start, v)
 	return nil
 }
 
-// again announces all series in the open frame, as writers do every five minutes and after a change of definitions.
+// again announces all series of the last hour in the open frame, as writers do every five minutes and after a change of definitions.
 func (w *world) again() error {
 	w.told = w.now
 	for _, series := range sortedKeys(w.refs) {
+		if w.now-w.sent[series] > bus.Hour {
+			delete(w.refs, series)
+			continue
+		}
 		ref := w.refs[series]
 		ls, err := labelsOf(series)
 		if err != nil {

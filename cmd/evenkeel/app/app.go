@@ -222,8 +222,12 @@ func (a *app) openWorker() error {
 	if err != nil {
 		return err
 	}
+	joining, err := slo.CompositeSpec(bus.DefaultPartitions, slo.Config{Stats: a.sloStats})
+	if err != nil {
+		return err
+	}
 	var work []jetstream.StageWork
-	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}} {
+	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}} {
 		if a.settings.Has(s.Role) {
 			work = append(work, s)
 		}

@@ -2,10 +2,12 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
+	"evenkeel.dev/slo"
 )
 
 // behindMax is how far a stage may lag and still be called ready: an engine that is further behind does not act on old load (SAFETY 10).
@@ -40,7 +42,9 @@ const (
 
 func (a *app) readyRole(role string, health map[string][]jetstream.Health) console.RoleState {
 	switch role {
-	case RoleCatalogue, RoleSLO, RoleNotify:
+	case RoleSLO:
+		return stageState(slices.Concat(health[slo.StageName], health[slo.CompositeStageName]))
+	case RoleCatalogue, RoleNotify:
 		return stageState(health[role])
 	case RoleIngest, RoleAPI:
 		if _, _, ok := a.catalogue.read(); !ok {

@@ -22,6 +22,7 @@ func stages() []jetstream.StageInfo {
 	return []jetstream.StageInfo{
 		{Name: mesh.CatalogueSpec().Name, Partitions: 1},
 		{Name: slo.StageName, Partitions: bus.DefaultPartitions},
+		{Name: slo.CompositeStageName, Partitions: 1},
 		{Name: notify.Spec(notify.Config{}).Name, Partitions: 1},
 	}
 }
