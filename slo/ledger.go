@@ -31,6 +31,7 @@ type LedgerEntry struct {
 type entry struct {
 	good, total, lateGood, lateTotal float64
 	covered                          int64
+	cutGood, cutTotal                float64 // of lateGood and lateTotal, what was excluded after it was counted
 }
 
 // EncodeLedgerFrame packs a frame.
@@ -83,6 +84,7 @@ func (s *Stage) emitLedger(minute int64) {
 		if m == (entry{}) {
 			continue
 		}
+		s.correctLate(t, minute)
 		t.minute = entry{}
 		f.Entries = append(f.Entries, LedgerEntry{
 			StatusKey: StatusKey{t.o.GlobalNamespace, t.o.Service, t.o.Name}, Generation: t.generation,

@@ -47,7 +47,7 @@ func names() []string {
 		ReasonBudgetSpent, ReasonNoTraffic, ReasonNoDataYet, ReasonNoData, ReasonBadData, ReasonGap, ReasonDamagedFrame,
 		ReasonUnknownSeries, ReasonSeriesLimit, ReasonBehind, AlertInactive, AlertPending, AlertFiring, AlertLate, WindowRolling,
 		SeverityPage, SeverityTicket, MethodOccurrences, MethodTimeslices, MethodRatioTimeslices, WindowCalendar, UnitDay, UnitWeek,
-		UnitMonth, UnitQuarter, UnitYear,
+		UnitMonth, UnitQuarter, UnitYear, ReasonExcluded,
 	}
 }
 
@@ -123,6 +123,7 @@ func (e *encoder) status(st *Status, asOf Moment) {
 		e.uint(uint64(f.Early))
 		e.uint(uint64(f.Late))
 	}
+	e.excluded(st.Excluded)
 	e.name(st.State)
 	e.name(st.Reason)
 	e.bool(st.SLIBad)
@@ -219,6 +220,7 @@ func (d *reader) window(st *Status) {
 			d.fail()
 		}
 	}
+	st.Excluded = d.excluded()
 }
 
 // finite reports whether all numbers can be written as JSON.

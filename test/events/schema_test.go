@@ -240,7 +240,15 @@ func samples() map[string][]any {
 			slo.AlertEvent{
 				ID: "a", GlobalNamespace: "shop", Service: "s", SLO: "o", DisplayName: "d", Tier: "page", Severity: "page", State: slo.AlertResolved, Reason: "BurnRateLow",
 				StartsAt: at.String(), EndsAt: at.String(), Objective: sli, Window: window, Pair: pair, Budget: budget, Notify: []string{"a"}, Runbook: "https://r.example.com",
-				Annotations: map[string]string{"a": "b"},
+				Annotations: map[string]string{"a": "b"}, Excluded: &slo.Excluded{Seconds: 60},
+			},
+		},
+		slo.CorrectionEventType: {
+			slo.CorrectionEvent{Reason: slo.ReasonLateData, From: slo.Moment(at), Until: slo.Moment(at), Objective: sli, Window: window},
+			slo.CorrectionEvent{
+				GlobalNamespace: "shop", Service: "s", SLO: "o", Reason: slo.ReasonExclusionApplied, Message: "m", From: slo.Moment(at), Until: slo.Moment(at), Seconds: 60,
+				Exclusion: &mesh.Ref{Kind: slo.KindExclusion}, Why: "w", Objective: sli, Window: month,
+				Before: slo.Corrected{Events: slo.Events{Good: 1, Total: 2}, Budget: budget}, After: slo.Corrected{Budget: budget}, ErrorMax: 1.5,
 			},
 		},
 		slo.StatusEventType: {
@@ -248,8 +256,9 @@ func samples() map[string][]any {
 			slo.StatusEvent{Previous: slo.StateHealthy, Status: slo.Status{
 				State: slo.StateWarning, Window: month, Method: slo.MethodTimeslices, Slice: slo.Duration(bus.Minute), Slices: 44640, SLIBad: true,
 				Forecast: &slo.Forecast{Window: slo.Duration(bus.Hour), In: slo.Duration(bus.Day), Early: slo.Duration(bus.Hour), Late: slo.Duration(2 * bus.Day)},
-				Period: &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
-				SLI:    &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
+				Period:   &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
+				Excluded: &slo.Excluded{Seconds: 60, Now: true, Until: slo.Moment(at), Name: "default/a", Reason: "r"},
+				SLI:      &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
 				BurnRates: []slo.BurnRate{{Window: slo.Duration(bus.Hour), Rate: &rate}, {Window: slo.Duration(bus.Day)}}, Alerts: []slo.AlertStatus{{Tier: "page", State: slo.AlertFiring, Since: slo.Moment(at)}},
 			}},
 		},
@@ -339,7 +348,7 @@ func TestSubjects(t *testing.T) {
 		got = append(got, strings.SplitAfterN(typ.Subject, ".", 4)[0]+strings.SplitAfterN(typ.Subject, ".", 4)[1]+strings.SplitAfterN(typ.Subject, ".", 4)[2])
 	}
 	var want []string
-	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog} {
+	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog} {
 		want = append(want, bus.PublicSubject(prefix))
 	}
 	if !slices.Equal(got, want) {

@@ -10,6 +10,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/yaml"
+	"evenkeel.dev/slo/exclude"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
 	"evenkeel.dev/slo/zone"
@@ -21,7 +22,11 @@ func kinds() (*mesh.Kinds, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mesh.NewKinds(files)
+	exclusions, err := exclude.New(exclude.Config{Zone: zone.Of})
+	if err != nil {
+		return nil, err
+	}
+	return mesh.NewKinds(files, exclusions)
 }
 
 // KindNames lists the kinds of definitions, as they are written.
