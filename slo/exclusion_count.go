@@ -33,6 +33,9 @@ type cut struct {
 
 // holds reports whether a second does not count.
 func (c *cut) holds(second int64) bool {
+	if len(c.spans)+len(c.exclusions) == 0 {
+		return false
+	}
 	if second < c.to {
 		i, _ := slices.BinarySearchFunc(c.spans, second, spanBehind)
 		return i < len(c.spans) && c.spans[i].From <= second
@@ -66,20 +69,22 @@ func (c *cut) present(second int64) *exclusion {
 // spanBehind finds the first span that ends after a second.
 func spanBehind(s Span, second int64) int { return bToInt(s.Until > second)*2 - 1 }
 
-// close notes which seconds from first up to before end do not count.
-func (c *cut) close(first, end int64) {
+// close notes which seconds from first up to before end do not count, and returns how many.
+func (c *cut) close(first, end int64) (n int64) {
 	c.to = end
 	if len(c.exclusions) == 0 || end <= c.quiet {
-		return
+		return 0
 	}
 	for first < end {
 		s, ok := c.next(first, end)
 		if !ok {
-			return
+			break
 		}
 		c.insert(s)
+		n += s.Until - s.From
 		first = s.Until
 	}
+	return n
 }
 
 // next returns the first time from first up to before end that exclusions hold.
@@ -156,7 +161,7 @@ func (c *cut) run(first, end, length int64) (n int64, out bool) {
 // exclude closes the time before end: what exclusions hold of it does not count.
 func (t *tracker) exclude(first, end int64) {
 	n := len(t.cut.spans)
-	if t.cut.close(first, end); len(t.cut.spans) > n {
+	if t.minute.excluded += t.cut.close(first, end); len(t.cut.spans) > n {
 		t.cut.forget(t.rings.first())
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"evenkeel.dev/bus"
 )
 
-const ledgerVersion = 1
+// ledgerVersion is the version of ledger frames that this code writes; it reads the one before too, which knows no exclusions.
+const ledgerVersion = 2
 
 // A LedgerFrame holds one minute of event time of a partition. Adding up all frames gives every counted event exactly once.
 type LedgerFrame struct {
@@ -23,14 +24,15 @@ type LedgerEntry struct {
 	Generation  uint32  // of the SLI
 	Good, Total float64 // events of the minute
 	Covered     int     // seconds of time, ending in this minute, for which data came; at most 60 are of the minute itself
-	// LateGood and LateTotal are events of earlier minutes that came after those were closed.
+	Excluded    int     // seconds of the minute that do not count; those that are excluded later are not among them
+	// LateGood and LateTotal are events of earlier minutes that came after those were closed, less those that were excluded afterwards.
 	LateGood, LateTotal float64
 }
 
 // An entry is a minute being filled.
 type entry struct {
 	good, total, lateGood, lateTotal float64
-	covered                          int64
+	covered, excluded                int64
 	cutGood, cutTotal                float64 // of lateGood and lateTotal, what was excluded after it was counted
 }
 
@@ -53,6 +55,7 @@ func EncodeLedgerFrame(f *LedgerFrame) []byte {
 		e.uint(uint64(n.Covered))
 		e.float(n.LateGood)
 		e.float(n.LateTotal)
+		e.uint(uint64(n.Excluded))
 	}
 	return e.b
 }
@@ -60,15 +63,21 @@ func EncodeLedgerFrame(f *LedgerFrame) []byte {
 // DecodeLedgerFrame reads a frame; it never panics.
 func DecodeLedgerFrame(b []byte) (*LedgerFrame, error) {
 	d := reader{b: b}
-	if magic, v := d.str(), d.byte(); magic != "EKL" || v != ledgerVersion {
-		return nil, fmt.Errorf("slo: ledger frame of version %d is not known here; %d is", v, ledgerVersion)
+	if magic, v := d.str(), d.byte(); magic != "EKL" || v < 1 || v > ledgerVersion {
+		return nil, fmt.Errorf("slo: ledger frame of version %d is not known here; 1 to %d are", v, ledgerVersion)
+	} else {
+		d.version = v
 	}
 	f := &LedgerFrame{Partition: int(d.uint() & math.MaxInt32), Minute: bus.Time(d.int()) * bus.Minute}
 	for n := d.count(9); n > 0 && !d.bad; n-- {
-		f.Entries = append(f.Entries, LedgerEntry{
+		n := LedgerEntry{
 			StatusKey: StatusKey{d.str(), d.str(), d.str()}, Generation: uint32(d.uint()),
 			Good: d.float(), Total: d.float(), Covered: int(d.uint() & math.MaxInt32), LateGood: d.float(), LateTotal: d.float(),
-		})
+		}
+		if d.version > 1 {
+			n.Excluded = int(d.uint() & math.MaxInt32)
+		}
+		f.Entries = append(f.Entries, n)
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("ledger frame: %w", err)
@@ -88,7 +97,7 @@ func (s *Stage) emitLedger(minute int64) {
 		t.minute = entry{}
 		f.Entries = append(f.Entries, LedgerEntry{
 			StatusKey: StatusKey{t.o.GlobalNamespace, t.o.Service, t.o.Name}, Generation: t.generation,
-			Good: m.good, Total: m.total, Covered: int(m.covered), LateGood: m.lateGood, LateTotal: m.lateTotal,
+			Good: m.good, Total: m.total, Covered: int(m.covered), Excluded: int(m.excluded), LateGood: m.lateGood, LateTotal: m.lateTotal,
 		})
 	}
 	for len(f.Entries) > 0 {

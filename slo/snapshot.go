@@ -161,6 +161,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.cut(&t.cut)
 	e.float(t.minute.cutGood)
 	e.float(t.minute.cutTotal)
+	e.int(t.minute.excluded)
 	return nil
 }
 
@@ -267,7 +268,7 @@ func (t *tracker) restore(d *reader) {
 	d.slicer(t.slicer)
 	if d.version > 2 {
 		d.cut(&t.cut)
-		t.minute.cutGood, t.minute.cutTotal = d.float(), d.float()
+		t.minute.cutGood, t.minute.cutTotal, t.minute.excluded = d.float(), d.float(), d.int()
 	}
 	t.period = 0
 	t.scale()
