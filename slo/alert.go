@@ -240,7 +240,7 @@ func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEven
 	e := AlertEvent{
 		ID: hex.EncodeToString(id[:]), GlobalNamespace: t.o.GlobalNamespace, Service: t.o.Service, SLO: t.o.Name, DisplayName: t.o.DisplayName,
 		Tier: tier.Name, Severity: tier.Severity, State: state, Reason: reason, StartsAt: a.starts.String(),
-		Objective: t.o.Target, Window: t.o.Window.brief(), Budget: st.Budget,
+		Objective: t.o.Target, Window: t.o.Window.brief(), Budget: st.Budget, Excluded: st.Excluded,
 		Notify: t.o.Alerting.Notify, Runbook: t.o.Alerting.Runbook, Annotations: t.o.Alerting.Annotations,
 	}
 	if len(tier.Notify) > 0 {

@@ -103,7 +103,8 @@ func (t *tracker) forecast(closed int64) *Forecast {
 	if total <= 0 || spent >= total || bad <= 0 || r.total <= 0 {
 		return nil
 	}
-	length, elapsed := float64(b.length), float64(t.elapsed(closed))*1000
+	out := t.excludedSeconds(closed)
+	length, elapsed := float64(int64(b.length)-out*1000), float64(max(1, t.elapsed(closed)-out))*1000
 	if t.slicer != nil {
 		elapsed = length // their budget is that of the whole window from the first day
 	}
@@ -169,7 +170,10 @@ func (s *Stage) watchAbsence(t *tracker) {
 			continue
 		}
 		a := &t.alerts[i]
-		silent := s.now - max(t.fed, t.defined, s.hold)
+		if t.cut.holds(secondOf(s.now)) {
+			continue
+		}
+		silent := s.now - max(t.fed, t.defined, s.hold, bus.Time(t.cut.at+lagAllowed+1)*bus.Second)
 		switch {
 		case a.state == AlertInactive && silent >= after.Time():
 			a.begin(t, i, s.now)

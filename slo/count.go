@@ -26,6 +26,7 @@ const (
 type run struct {
 	list   uint32
 	second int64
+	since  int64 // second of the samples before
 	sum    float64
 	any    bool
 }
@@ -67,7 +68,8 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 			continue
 		}
 		var d float64
-		if before := se.t; se.flags == seriesHas && se.shadow == 0 && t > before && t-before <= maxAge && v >= se.last && v <= maxValue && start <= before {
+		before := se.t
+		if se.flags == seriesHas && se.shadow == 0 && t > before && t-before <= maxAge && v >= se.last && v <= maxValue && start <= before {
 			d = v - se.last
 			se.last, se.t = v, t
 			if se.family > 0 {
@@ -78,10 +80,10 @@ func (s *Stage) block(w *writer, c *source, b *bus.Block) {
 		} else if d = s.odd(n, id, c, t, start, v); d < 0 {
 			continue
 		}
-		second := int64(t) / 1000
-		if !r.any || se.list != r.list || second != r.second {
+		second, since := int64(t)/1000, int64(before)/1000
+		if !r.any || se.list != r.list || second != r.second || since != r.since {
 			s.flush(&r)
-			r = run{list: se.list, second: second, any: true}
+			r = run{list: se.list, second: second, since: since, any: true}
 		}
 		r.sum += d
 	}
@@ -192,14 +194,14 @@ func (s *Stage) bad(se *series, t bus.Time) {
 // flush adds a run to its SLOs.
 func (s *Stage) flush(r *run) {
 	if r.any {
-		s.add(r.list, r.second, r.sum, 0)
+		s.addSince(r.list, r.since, r.second, r.sum, 0)
 	}
 }
 
 // lump adds an increase over a long time.
 func (s *Stage) lump(list uint32, second int64, d float64, age bus.Time) {
 	s.tally.lumps++
-	s.add(list, second, d, Duration(age*ageShare))
+	s.addSince(list, second-int64(age/bus.Second), second, d, Duration(age*ageShare))
 }
 
 // count adds an increase between two samples, by its age.
@@ -208,14 +210,18 @@ func (s *Stage) count(list uint32, before, t bus.Time, d float64) {
 		s.lump(list, secondOf(t), d, t-before)
 		return
 	}
-	s.add(list, secondOf(t), d, 0)
+	s.addSince(list, secondOf(before), secondOf(t), d, 0)
 }
 
-// add puts an increase into its second.
-func (s *Stage) add(list uint32, second int64, d float64, least Duration) {
+// addSince puts an increase since an earlier second (0: not known) into its second.
+func (s *Stage) addSince(list uint32, since, second int64, d float64, least Duration) {
 	second = s.roomFor(second)
 	for _, tg := range s.lists[list].targets {
-		s.put(s.trackers[tg.slot], second, cell{good: tg.good * d, total: tg.total * d}, least)
+		t, c := s.trackers[tg.slot], cell{good: tg.good * d, total: tg.total * d}
+		if t.cut.touches(since, second) {
+			c = cell{} // samples came, and what they count is of excluded time
+		}
+		s.put(t, second, c, least)
 	}
 }
 

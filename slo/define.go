@@ -49,10 +49,18 @@ func (s *Stage) redefine(data []byte) {
 	}
 	before := s.defined
 	for _, ref := range c.Deleted {
+		if isExclusion(ref) {
+			s.redefineExclusion(ref, nil)
+			continue
+		}
 		s.define(ref, 0, nil)
 	}
 	for i := range c.Set {
 		d := &c.Set[i]
+		if isExclusion(d.Ref) {
+			s.redefineExclusion(d.Ref, d.Compiled)
+			continue
+		}
 		if compiled := bytes.TrimSpace(d.Compiled); len(compiled) == 0 || compiled[0] != '[' {
 			continue // a kind that is no SLO
 		}
@@ -148,6 +156,7 @@ func (s *Stage) enter(t *tracker) {
 	}
 	i, _ := slices.BinarySearchFunc(s.order, t.key, func(t *tracker, key string) int { return strings.Compare(t.key, key) })
 	s.order = slices.Insert(s.order, i, t)
+	s.matchExclusions(t)
 }
 
 // begin empties the counts of a tracker, for its first or a new generation.

@@ -2,16 +2,17 @@ package slo
 
 import "evenkeel.dev/bus"
 
-// CloudEvents types of this package; the subjects are evenkeel.slo.<alert|status>.<gns>.<service>.<slo>.
+// CloudEvents types of this package, beside CorrectionEventType; the subjects are evenkeel.slo.<alert|status|correction>.<gns>.<service>.<slo>.
 const (
 	AlertEventType  = "dev.evenkeel.slo.alert.v1"
 	StatusEventType = "dev.evenkeel.slo.status.v1"
 )
 
-// SubjectAlert and SubjectStatusChange are the prefixes of this package's public events in LOG.
+// SubjectAlert, SubjectStatusChange and SubjectCorrection are the prefixes of this package's public events in LOG.
 const (
 	SubjectAlert        = bus.SubjectEvent + "slo.alert."
 	SubjectStatusChange = bus.SubjectEvent + "slo.status."
+	SubjectCorrection   = bus.SubjectEvent + "slo.correction."
 	// SubjectStatusFrame carries the packed status of one partition: log.status.slo.<partition>.
 	SubjectStatusFrame = bus.SubjectStatus + "slo."
 	// SubjectLedgerFrame carries the packed minutes of one partition: log.ledger.slo.<partition>.
@@ -37,6 +38,7 @@ type AlertEvent struct {
 	Window          Window            `json:"window"`
 	Pair            *AlertPair        `json:"pair,omitempty"` // the pair that decided, with the rates it saw
 	Budget          Budget            `json:"budget"`
+	Excluded        *Excluded         `json:"excluded,omitempty"`
 	Notify          []string          `json:"notify,omitempty"`
 	Runbook         string            `json:"runbook,omitempty"`
 	Annotations     map[string]string `json:"annotations,omitempty"`

@@ -26,8 +26,8 @@ func byInstance(t testing.TB, with func(o *Objective)) Objective {
 	return o
 }
 
-// serve sends what instances answer every ten seconds: a hundred good events each, and as many bad ones as stand beside it.
-func (s *sim) serve(rounds int, bad map[string]float64) {
+// answer sends what instances answer every ten seconds: a hundred good events each, and as many bad ones as stand beside it.
+func (s *sim) answer(rounds int, bad map[string]float64) {
 	for range rounds {
 		s.good += 100
 		for _, i := range sortedInstances(bad) {
@@ -105,8 +105,8 @@ func (s *sim) told() []string {
 func TestGroups(t *testing.T) {
 	s := newSim(t)
 	s.define(byInstance(t, nil))
-	s.serve(60, map[string]float64{"eu-1": 0, "us 1": 0})
-	s.serve(30, map[string]float64{"eu-1": 0, "us 1": 50})
+	s.answer(60, map[string]float64{"eu-1": 0, "us 1": 0})
+	s.answer(30, map[string]float64{"eu-1": 0, "us 1": 50})
 	all, eu, us := s.statusOf("availability"), s.statusOf("availability_eu-1"), s.statusOf("availability_us~201")
 	if got, want := all.Events, (Events{eu.Events.Good + us.Events.Good, eu.Events.Total + us.Events.Total}); got != want || eu.Events.Total == 0 || us.Events.Good == us.Events.Total {
 		t.Errorf("the roll-up has %v, its groups %v and %v", got, eu.Events, us.Events)
@@ -139,7 +139,7 @@ func TestWhoAlerts(t *testing.T) {
 	} {
 		s := newSim(t)
 		s.define(byInstance(t, func(o *Objective) { o.GroupAlerts = alerts }))
-		s.serve(30, map[string]float64{"a": 50, "b": 50})
+		s.answer(30, map[string]float64{"a": 50, "b": 50})
 		var got []string
 		for _, line := range s.told() {
 			if name, ok := strings.CutSuffix(line, " page firing BurnRateHigh"); ok {
@@ -164,7 +164,7 @@ func TestGroupsAreBounded(t *testing.T) {
 	for i := range 9 {
 		bad[fmt.Sprint("i", i)] = 0
 	}
-	s.serve(30, bad)
+	s.answer(30, bad)
 	st := s.statusOf("availability")
 	if d := cmp.Diff(&Groups{By: []string{"instance"}, Count: 3, Max: 3, Ungrouped: 14, Reason: st.Groups.Reason}, st.Groups); d != "" || st.Groups.Reason == "" {
 		t.Errorf("groups, with a reason (-want +got):\n%s", d)
@@ -184,8 +184,8 @@ func TestGroupsAreBounded(t *testing.T) {
 func TestGroupEnds(t *testing.T) {
 	s := newSim(t)
 	s.define(byInstance(t, func(o *Objective) { o.MaxGroups = 2 }))
-	s.serve(60, map[string]float64{"a": 0, "b": 50})
-	s.serve(6, map[string]float64{"a": 0, "c": 0})
+	s.answer(60, map[string]float64{"a": 0, "b": 50})
+	s.answer(6, map[string]float64{"a": 0, "c": 0})
 	if d := cmp.Diff([]string{"availability 1", "availability_a 1", "availability_b 1"}, s.names()); d != "" {
 		t.Fatalf("before (-want +got):\n%s", d)
 	}
@@ -193,11 +193,11 @@ func TestGroupEnds(t *testing.T) {
 	if d := cmp.Diff([]string{"availability 1", "availability_a 1", "availability_b 1"}, s.names()); d != "" {
 		t.Fatalf("after a night without any data (-want +got):\n%s", d)
 	}
-	s.serve(1, map[string]float64{"a": 0, "c": 0})
+	s.answer(1, map[string]float64{"a": 0, "c": 0})
 	s.again("b")
-	s.serve(6*360, map[string]float64{"a": 0, "c": 0})
+	s.answer(6*360, map[string]float64{"a": 0, "c": 0})
 	s.again("b")
-	s.serve(6, map[string]float64{"a": 0, "c": 0})
+	s.answer(6, map[string]float64{"a": 0, "c": 0})
 	if d := cmp.Diff([]string{"availability 1", "availability_a 1", "availability_c 1"}, s.names()); d != "" {
 		t.Errorf("after six hours without b (-want +got):\n%s", d)
 	}
@@ -230,7 +230,7 @@ func TestGroupsFollowTheDefinition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSim(t)
 			s.define(byInstance(t, nil))
-			s.serve(60, map[string]float64{"a": 0, "b": 50})
+			s.answer(60, map[string]float64{"a": 0, "b": 50})
 			before := s.statusOf("availability_b").Events
 			s.drafts = nil
 			s.define(byInstance(t, c.with))
@@ -244,7 +244,7 @@ func TestGroupsFollowTheDefinition(t *testing.T) {
 			if c.reason != "" && !slices.Contains(s.told(), "availability_b page resolved "+c.reason) {
 				t.Errorf("told %v", s.told())
 			}
-			s.serve(6, map[string]float64{"a": 0, "b": 0})
+			s.answer(6, map[string]float64{"a": 0, "b": 0})
 			sum := 0
 			for _, g := range s.stage.order {
 				if g.rollUp != nil {
@@ -339,7 +339,7 @@ func TestGroupsAreChecked(t *testing.T) {
 func TestGroupsInStatusFrames(t *testing.T) {
 	s := newSim(t)
 	s.define(byInstance(t, func(o *Objective) { o.MaxGroups, o.GroupBy = 1, []string{"instance", "job"} }))
-	s.serve(3, map[string]float64{"a": 0, "b": 0})
+	s.answer(3, map[string]float64{"a": 0, "b": 0})
 	f := &StatusFrame{AsOf: Moment(s.stage.closed * 1000), Statuses: []Status{s.statusOf("availability"), s.statusOf("availability_a_shop")}}
 	got, err := DecodeStatusFrame(EncodeStatusFrame(f))
 	if err != nil {

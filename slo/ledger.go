@@ -10,7 +10,8 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// ledgerVersion is the version of frames that this code writes; it reads the one before too, which does not say when late events were.
+// ledgerVersion is the version of frames that this code writes; it reads the one before too, which does not say when late events were
+// and knows no exclusions.
 const ledgerVersion = 2
 
 // lateMinutes is how far back, in minutes, the ledger says of late events when they were: as long as slices of time are corrected.
@@ -29,7 +30,8 @@ type LedgerEntry struct {
 	Generation  uint32  // of the SLI
 	Good, Total float64 // events of the minute
 	Covered     int     // seconds of time, ending in this minute, for which data came; at most 60 are of the minute itself
-	// LateGood and LateTotal are events of earlier minutes that came after those were closed.
+	Excluded    int     // seconds of the minute that do not count; those that are excluded later are not among them
+	// LateGood and LateTotal are events of earlier minutes that came after those were closed, less those that were excluded afterwards.
 	LateGood, LateTotal float64
 	Late                []LateMinute // when those of the last hour were, each minute once; empty where slices of time are counted
 }
@@ -43,7 +45,8 @@ type LateMinute struct {
 // An entry is a minute being filled.
 type entry struct {
 	good, total, lateGood, lateTotal float64
-	covered                          int64
+	covered, excluded                int64
+	cutGood, cutTotal                float64 // of lateGood and lateTotal, what was excluded after it was counted
 }
 
 // EncodeLedgerFrame packs a frame.
@@ -71,6 +74,7 @@ func EncodeLedgerFrame(f *LedgerFrame) []byte {
 			e.float(l.Good)
 			e.float(l.Total)
 		}
+		e.uint(uint64(n.Excluded))
 	}
 	return e.b
 }
@@ -93,6 +97,7 @@ func DecodeLedgerFrame(b []byte) (*LedgerFrame, error) {
 			for k := d.count(3); k > 0 && !d.bad; k-- {
 				n.Late = append(n.Late, LateMinute{Minute: f.Minute - bus.Time(d.int())*bus.Minute, Good: d.float(), Total: d.float()})
 			}
+			n.Excluded = int(d.uint() & math.MaxInt32)
 		}
 		f.Entries = append(f.Entries, n)
 	}
@@ -110,11 +115,12 @@ func (s *Stage) emitLedger(minute int64) {
 		if m == (entry{}) && len(t.late) == 0 {
 			continue
 		}
+		s.correctLate(t, minute)
 		late := t.late
 		t.minute, t.late = entry{}, nil
 		f.Entries = append(f.Entries, LedgerEntry{
 			StatusKey: StatusKey{t.o.GlobalNamespace, t.o.Service, t.o.Name}, Generation: t.generation,
-			Good: m.good, Total: m.total, Covered: int(m.covered), LateGood: m.lateGood, LateTotal: m.lateTotal, Late: late,
+			Good: m.good, Total: m.total, Covered: int(m.covered), Excluded: int(m.excluded), LateGood: m.lateGood, LateTotal: m.lateTotal, Late: late,
 		})
 	}
 	for len(f.Entries) > 0 {

@@ -150,11 +150,12 @@ func (t *tracker) finish(second int64) {
 	}
 }
 
-// put puts a run of equal slices into the windows. Of time in which the engine itself has lost data nothing is said.
-func (t *tracker) put(first, n int64, r rawSlice) {
+// putRun puts a run of equal slices into the windows, unless they are excluded. Of time in which the engine itself has lost data nothing
+// is said.
+func (t *tracker) putRun(first, n int64, r rawSlice, out bool) {
 	s := t.slicer
 	r.v, r.counts = s.value(r)
-	r.counts = r.counts && (r.data || !t.broken)
+	r.counts = r.counts && !out && (r.data || !t.broken)
 	for k := max(first, first+n-int64(len(s.raw))); k < first+n; k++ {
 		r.number = k
 		*s.at(k) = r
@@ -211,7 +212,7 @@ func (t *tracker) expected(closed int64) float64 {
 	}
 	whole := float64(length / s.length)
 	if s.onNone != NoDataExclude || s.done == 0 {
-		return whole
+		return max(0, whole-t.excludedSlices(from, closed))
 	}
 	elapsed := float64(s.done - floorDiv(max(from, secondOf(t.defined)), s.length))
 	return whole - max(0, elapsed-b.total)

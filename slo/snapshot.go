@@ -32,6 +32,7 @@ func (s *Stage) Snapshot() ([]byte, error) {
 	for _, k := range s.removed {
 		e.str(k)
 	}
+	e.exclusions(s)
 	rank := make([]uint64, len(s.trackers)) // slot -> place in order
 	e.uint(uint64(len(s.order)))
 	for i, t := range s.order {
@@ -84,6 +85,11 @@ func (s *Stage) restore(d *reader) error {
 			d.fail()
 		}
 		s.removed = append(s.removed, k)
+	}
+	if d.version > 2 {
+		if err := s.restoreExclusions(d); err != nil {
+			return err
+		}
 	}
 	for n := d.count(32); n > 0 && !d.bad; n-- {
 		if err := s.restoreTracker(d); err != nil {
@@ -159,6 +165,10 @@ func (e *encoder) tracker(t *tracker) error {
 	e.b = append(e.b, t.marks[:]...)
 	e.rings(&t.rings)
 	e.slicer(t.slicer)
+	e.cut(&t.cut)
+	e.float(t.minute.cutGood)
+	e.float(t.minute.cutTotal)
+	e.int(t.minute.excluded)
 	return nil
 }
 
@@ -282,6 +292,10 @@ func (t *tracker) restore(d *reader) {
 	copy(t.marks[:], d.bytes(pendingBins))
 	d.rings(&t.rings)
 	d.slicer(t.slicer)
+	if d.version > 2 {
+		d.cut(&t.cut)
+		t.minute.cutGood, t.minute.cutTotal, t.minute.excluded = d.float(), d.float(), d.int()
+	}
 	t.period = 0
 	t.scale()
 }

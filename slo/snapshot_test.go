@@ -107,6 +107,16 @@ func trouble(s *sim, rnd *rand.Rand, second Objective) {
 		s.catalogue++
 	case 6:
 		s.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{ref}})
+	case 10, 11, 12:
+		x := Exclusion{GlobalNamespace: "shop", Services: []string{"*"}, Reason: "maintenance"}
+		if from := secondOf(s.now) - int64(rnd.IntN(600)); rnd.IntN(2) == 0 {
+			x.Once = []Span{{from, from + 1 + int64(rnd.IntN(900))}}
+		} else {
+			x.SLOs, x.Recurring = []string{"second", "slices", "daily"}, &Recurrence{Start: "2027-01-01 08:20:00", Duration: Duration(7 * bus.Minute), Zone: utcZone, Rule: "FREQ=DAILY"}
+		}
+		s.exclude(fmt.Sprint("x", rnd.IntN(3)), x)
+	case 13:
+		s.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{exclusionRef(fmt.Sprint("x", rnd.IntN(3)))}})
 	case 7, 8:
 		for code, n := range map[string]uint32{"200@a": 0} { // announced again
 			if r, ok := s.refs[code]; ok {

@@ -78,6 +78,8 @@ type Stage struct {
 	byName     map[string][]term
 	unnamed    []term
 
+	exclusions []*exclusion // by definition
+
 	series    []series
 	ids       []bus.SeriesID
 	byID      map[bus.SeriesID]uint32

@@ -54,7 +54,8 @@ type Status struct {
 	BurnRates       []BurnRate    `json:"burnRates"`
 	Alerts          []AlertStatus `json:"alerts"`
 	Coverage        float64       `json:"coverage"` // share of the window so far for which there is data, 0 to 1
-	AsOf            Moment        `json:"asOf"`     // event time up to which everything is counted
+	Excluded        *Excluded     `json:"excluded,omitempty"`
+	AsOf            Moment        `json:"asOf"` // event time up to which everything is counted
 
 	Groups *Groups           `json:"groups,omitempty"` // of an objective that groups: it is the roll-up over them
 	RollUp string            `json:"rollUp,omitempty"` // of the SLO of a group: the name of the roll-up

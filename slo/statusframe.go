@@ -47,7 +47,7 @@ func names() []string {
 		ReasonBudgetSpent, ReasonNoTraffic, ReasonNoDataYet, ReasonNoData, ReasonBadData, ReasonGap, ReasonDamagedFrame,
 		ReasonUnknownSeries, ReasonSeriesLimit, ReasonBehind, AlertInactive, AlertPending, AlertFiring, AlertLate, WindowRolling,
 		SeverityPage, SeverityTicket, MethodOccurrences, MethodTimeslices, MethodRatioTimeslices, WindowCalendar, UnitDay, UnitWeek,
-		UnitMonth, UnitQuarter, UnitYear, ReasonGroupLimit, ReasonGroupValue,
+		UnitMonth, UnitQuarter, UnitYear, ReasonGroupLimit, ReasonGroupValue, ReasonExcluded,
 	}
 }
 
@@ -124,6 +124,7 @@ func (e *encoder) status(st *Status, asOf Moment) {
 		e.uint(uint64(f.Late))
 	}
 	e.groupsStatus(st)
+	e.excluded(st.Excluded)
 	e.name(st.State)
 	e.name(st.Reason)
 	e.bool(st.SLIBad)
@@ -221,6 +222,7 @@ func (d *reader) window(st *Status) {
 		}
 	}
 	d.groupsStatus(st)
+	st.Excluded = d.excluded()
 }
 
 // finite reports whether all numbers can be written as JSON.

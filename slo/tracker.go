@@ -42,6 +42,7 @@ type tracker struct {
 	period int64   // of the budget window for which the factors stand, see configure
 	marks  [pendingBins]uint8
 	lumps  []lump
+	cut    cut // what does not count
 
 	rollUp    *tracker // of a group; else nil
 	groups    int      // SLOs of groups
@@ -144,6 +145,7 @@ func (t *tracker) windowIndex(d Duration) int {
 
 // close folds the seconds from and including first up to before end into the windows.
 func (t *tracker) close(first, end int64) {
+	t.exclude(first, end)
 	if t.fed == 0 {
 		t.rings.advance(end - 1) // nothing ever came
 		return
@@ -171,9 +173,11 @@ func (t *tracker) count(second int64, c cell, least Duration) {
 		t.finish(second)
 	}
 	t.rings.advance(second)
-	if t.slicer != nil {
+	switch {
+	case t.cut.holds(second): // no part of any window
+	case t.slicer != nil:
 		t.slice(second, c)
-	} else {
+	default:
 		t.rings.add(second, c, least)
 		t.minute.good += c.good
 		t.minute.total += c.total
@@ -211,8 +215,7 @@ func (t *tracker) saw(second int64) {
 		t.broken = false
 	}
 	if !t.broken {
-		t.rings.cover(first, second)
-		t.minute.covered += int64(second - first + 1)
+		t.cover(first, second)
 	}
 	if t.data == 0 {
 		t.dirty = true
@@ -222,9 +225,11 @@ func (t *tracker) saw(second int64) {
 
 // correct adds a sample behind the watermark to its slices.
 func (t *tracker) correct(second int64, c cell, least Duration) {
-	if t.slicer != nil {
+	switch {
+	case t.cut.holds(second):
+	case t.slicer != nil:
 		t.slice(second, c)
-	} else {
+	default:
 		t.rings.add(second, c, least)
 		t.minute.lateGood += c.good
 		t.minute.lateTotal += c.total
@@ -259,6 +264,8 @@ func (t *tracker) sameWindows(a, b Duration) bool {
 func (t *tracker) unknown(at int64, now bus.Time) string {
 	limit := max(minStale, 4*t.interval)
 	switch {
+	case t.cut.holds(at - 1):
+		return ReasonExcluded
 	case t.limitAt > 0 && now-t.limitAt <= limitHold:
 		return ReasonSeriesLimit
 	case t.gapReason != "":
@@ -307,6 +314,9 @@ func (t *tracker) judge(closed int64, now bus.Time) bool {
 	t.sliBad = false
 	if r := t.unknown(secondOf(now)-lagAllowed, now); r != "" {
 		t.state, t.reason = StateUnknown, r
+		if r == ReasonExcluded {
+			t.cut.at = secondOf(now) - lagAllowed - 1
+		}
 	} else {
 		t.sliBad = t.burnsNow()
 		total := whole.total
@@ -353,9 +363,9 @@ func (t *tracker) counts(closed int64) Status {
 		Objective: t.o.Target, Window: t.o.Window.brief(), Method: t.o.Method,
 		State: t.state, Reason: t.reason, SLIBad: t.sliBad,
 		Events:   Events{Good: b.good, Total: b.total},
-		Coverage: t.rings.coverage(secondOf(t.defined), closed-1),
-		AsOf:     Moment(closed * int64(bus.Second)),
-		RollUp:   t.o.RollUp, Group: t.o.Group, Groups: t.groupStatus(),
+		Coverage: t.rings.coverage(secondOf(t.defined), closed-1, t.excludedSeconds(closed)), Excluded: t.excluded(closed),
+		AsOf:   Moment(closed * int64(bus.Second)),
+		RollUp: t.o.RollUp, Group: t.o.Group, Groups: t.groupStatus(),
 	}
 	if t.state == "" {
 		st.State, st.Reason = StateUnknown, ReasonNoDataYet

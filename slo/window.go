@@ -196,21 +196,24 @@ func (rs *rings) cover(first, last int64) {
 	}
 }
 
-// coverage returns the share of the seconds from began to last, as far as the budget window reaches, for which there is data.
-func (rs *rings) coverage(began, last int64) float64 {
-	b := rs.budget()
-	first := max(began, (b.head-int64(b.n)+1)*b.width)
-	if last < first {
+// coverage returns the share of the seconds from began to last, as far as the budget window reaches and less those that are excluded,
+// for which there is data.
+func (rs *rings) coverage(began, last, excluded int64) float64 {
+	first := max(began, rs.first())
+	counted := float64(last - first + 1 - excluded)
+	switch {
+	case last < first:
 		return 0
-	}
-	if rs.calendar != nil {
-		return min(1, float64(rs.seen)/float64(last-first+1))
+	case counted <= 0:
+		return 1 // nothing of it counts, and so nothing is missing
+	case rs.calendar != nil:
+		return min(1, float64(rs.seen)/counted)
 	}
 	var units int64
 	for _, c := range rs.covered {
 		units += int64(c)
 	}
-	return min(1, float64(units*rs.unit)/float64(last-first+1))
+	return min(1, float64(units*rs.unit)/counted)
 }
 
 // rebuild lays out other windows over the same counts. A window that stays is taken as it is. A new one is filled from the finest

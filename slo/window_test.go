@@ -106,7 +106,7 @@ func TestRebuiltWindowKeepsCounts(t *testing.T) {
 		if b := next.budget(); b.good != all.good || b.total != all.total {
 			t.Errorf("budget window of %s: %v of %v, want %v of %v", Duration(d), b.good, b.total, all.good, all.total)
 		}
-		if c := next.coverage(now-97*20_000, now); c < 0.99 {
+		if c := next.coverage(now-97*20_000, now, 0); c < 0.99 {
 			t.Errorf("coverage %v", c)
 		}
 	}

@@ -21,6 +21,8 @@ func Line(e *Event) string {
 		text = words(e, alertLine)
 	case "dev.evenkeel.slo.status.v1":
 		text = words(e, statusLine)
+	case "dev.evenkeel.slo.correction.v1":
+		text = words(e, correctionLine)
 	case "dev.evenkeel.mesh.definition.v1":
 		text = words(e, definitionLine)
 	case "dev.evenkeel.notify.dead.v1":
@@ -117,6 +119,21 @@ func statusLine(d *statusData) string {
 		text += ", SLI " + *d.SLI
 	}
 	return text + ", " + d.Budget.String()
+}
+
+type correctionData struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+	Before  struct {
+		Budget budgetData `json:"budget"`
+	} `json:"before"`
+	After struct {
+		Budget budgetData `json:"budget"`
+	} `json:"after"`
+}
+
+func correctionLine(d *correctionData) string {
+	return fmt.Sprintf("%s (%s), %s, before: %s", d.Message, d.Reason, d.After.Budget, d.Before.Budget)
 }
 
 type definitionData struct {

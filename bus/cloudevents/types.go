@@ -27,6 +27,7 @@ func Types() ([]Type, error) {
 	types := []Type{
 		{Key: "slo.alert", Subject: "evenkeel.slo.alert.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "slo.status", Subject: "evenkeel.slo.status.{globalNamespace}.{service}.{slo}", About: ofSLO},
+		{Key: "slo.correction", Subject: "evenkeel.slo.correction.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "mesh.definition", Subject: "evenkeel.mesh.definition.{globalNamespace}.{kind}.{name}", About: "{globalNamespace}/{kind}/{name}"},
 		{Key: "notify.dead", Subject: "evenkeel.notify.dead.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "notify.watchdog", Subject: "evenkeel.notify.watchdog.default", About: "default"},

@@ -240,7 +240,15 @@ func samples() map[string][]any {
 			slo.AlertEvent{
 				ID: "a", GlobalNamespace: "shop", Service: "s", SLO: "o", DisplayName: "d", Tier: "page", Severity: "page", State: slo.AlertResolved, Reason: "BurnRateLow",
 				StartsAt: at.String(), EndsAt: at.String(), Objective: sli, Window: window, Pair: pair, Budget: budget, Notify: []string{"a"}, Runbook: "https://r.example.com",
-				Annotations: map[string]string{"a": "b"},
+				Annotations: map[string]string{"a": "b"}, Excluded: &slo.Excluded{Seconds: 60},
+			},
+		},
+		slo.CorrectionEventType: {
+			slo.CorrectionEvent{Reason: slo.ReasonLateData, From: slo.Moment(at), Until: slo.Moment(at), Objective: sli, Window: window},
+			slo.CorrectionEvent{
+				GlobalNamespace: "shop", Service: "s", SLO: "o", Reason: slo.ReasonExclusionApplied, Message: "m", From: slo.Moment(at), Until: slo.Moment(at), Seconds: 60,
+				Exclusion: &mesh.Ref{Kind: slo.KindExclusion}, Why: "w", Objective: sli, Window: month,
+				Before: slo.Corrected{Events: slo.Events{Good: 1, Total: 2}, Budget: budget}, After: slo.Corrected{Budget: budget}, ErrorMax: 1.5,
 			},
 		},
 		slo.StatusEventType: {
@@ -250,7 +258,8 @@ func samples() map[string][]any {
 				Forecast: &slo.Forecast{Window: slo.Duration(bus.Hour), In: slo.Duration(bus.Day), Early: slo.Duration(bus.Hour), Late: slo.Duration(2 * bus.Day)},
 				Period:   &slo.Period{From: slo.Moment(at), Until: slo.Moment(at + 31*bus.Day)},
 				Groups:   &slo.Groups{By: []string{"region"}, Count: 2, Max: 3, Ungrouped: 4, Reason: slo.ReasonGroupLimit}, RollUp: "r", Group: map[string]string{"region": "eu"},
-				SLI: &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
+				Excluded: &slo.Excluded{Seconds: 60, Now: true, Until: slo.Moment(at), Name: "default/a", Reason: "r"},
+				SLI:      &sli, Events: slo.Events{Good: 1, Total: 2}, Budget: budget, Coverage: 1, AsOf: slo.Moment(at),
 				BurnRates: []slo.BurnRate{{Window: slo.Duration(bus.Hour), Rate: &rate}, {Window: slo.Duration(bus.Day)}}, Alerts: []slo.AlertStatus{{Tier: "page", State: slo.AlertFiring, Since: slo.Moment(at)}},
 			}},
 		},
@@ -344,7 +353,7 @@ func TestSubjects(t *testing.T) {
 		got = append(got, strings.SplitAfterN(typ.Subject, ".", 4)[0]+strings.SplitAfterN(typ.Subject, ".", 4)[1]+strings.SplitAfterN(typ.Subject, ".", 4)[2])
 	}
 	var want []string
-	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence} {
+	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence} {
 		want = append(want, bus.PublicSubject(prefix))
 	}
 	if !slices.Equal(got, want) {

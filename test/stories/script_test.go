@@ -43,6 +43,10 @@ func (w *world) command(f, block []string) error {
 		return w.commandJourney(f[1:])
 	case "delete":
 		return w.define(refOf(f[1]))
+	case "exclude":
+		return w.commandExclude(f[1], block)
+	case "include":
+		return w.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{exclusionOf(f[1])}})
 	case "load":
 		return w.commandLoad(f[1:], block)
 	case "run":
@@ -210,12 +214,19 @@ func (w *world) commandStatus() error {
 		}
 	}
 	for _, it := range v.List() {
+		excluded := ""
+		if x := it.Excluded; x != nil {
+			excluded = fmt.Sprintf(", excluded %s", slo.Duration(x.Seconds*1000))
+			if x.Now {
+				excluded += fmt.Sprintf(" and now until %s by %s: %s", clock(x.Until.Time()), x.Name, x.Reason)
+			}
+		}
 		sli := "none"
 		if it.SLI != nil {
 			sli = it.SLI.String()
 		}
-		w.say("status %s %s %s: %g of %g good, sli %s, budget %.3f of %.3f left, coverage %.3f, as of %s", it.Name, it.State, it.Reason,
-			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, clock(it.AsOf.Time()))
+		w.say("status %s %s %s: %g of %g good, sli %s, budget %.3f of %.3f left, coverage %.3f%s, as of %s", it.Name, it.State, it.Reason,
+			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, excluded, clock(it.AsOf.Time()))
 		if g := it.Groups; g != nil {
 			w.say("groups of %s by %s: %d of at most %d, %d series in none %s", it.Name, strings.Join(g.By, ","), g.Count, g.Max, g.Ungrouped, g.Reason)
 		}

@@ -115,6 +115,15 @@ func (w *world) tell(d bus.Draft) error {
 			return err
 		}
 		w.say("state %s %s %s", e.Name, e.State, e.Reason)
+	case d.Event != nil && d.Event.Type == slo.CorrectionEventType:
+		var e slo.CorrectionEvent
+		if err := json.Unmarshal(d.Data, &e); err != nil {
+			return err
+		}
+		if e.Reason != slo.ReasonLateData { // stories of late samples have one in each minute
+			w.say("correction %s %s %s..%s: %g of %g good become %g of %g, error at most %g: %s", e.SLO, e.Reason, clock(e.From.Time()), clock(e.Until.Time()),
+				e.Before.Events.Good, e.Before.Events.Total, e.After.Events.Good, e.After.Events.Total, e.ErrorMax, e.Why)
+		}
 	case d.Subject == slo.SubjectDefinitionDetail:
 		var e slo.DefinitionDetail
 		if err := json.Unmarshal(d.Data, &e); err != nil {
@@ -210,12 +219,38 @@ func (w *world) define(ref mesh.Ref, os ...slo.Objective) error {
 	if len(os) == 0 {
 		c = mesh.Change{Accepted: true, Deleted: []mesh.Ref{ref}}
 	}
+	if err := w.change(c); err != nil {
+		return err
+	}
+	return w.again()
+}
+
+func (w *world) change(c mesh.Change) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	if err := w.step(bus.Record{Subject: mesh.SubjectChange, Data: data}); err != nil {
+	return w.step(bus.Record{Subject: mesh.SubjectChange, Data: data})
+}
+
+func exclusionOf(name string) mesh.Ref {
+	return mesh.Ref{APIVersion: slo.ExclusionVersion, Kind: slo.KindExclusion, Namespace: "default", Name: name}
+}
+
+// commandExclude takes lines "once FROM..UNTIL", counted from the script's begin.
+func (w *world) commandExclude(name string, block []string) error {
+	x := slo.Exclusion{GlobalNamespace: "shop", Services: []string{"checkout"}, Reason: "maintenance"}
+	for _, line := range block {
+		f := strings.Fields(line)
+		s, err := parseSpell(f[1])
+		if err != nil {
+			return err
+		}
+		x.Once = append(x.Once, slo.Span{From: int64((begin + s.from) / bus.Second), Until: int64((begin + s.to) / bus.Second)})
+	}
+	compiled, err := json.Marshal(x)
+	if err != nil {
 		return err
 	}
-	return w.again()
+	return w.change(mesh.Change{Accepted: true, Set: []mesh.Definition{{Ref: exclusionOf(name), Compiled: compiled}}})
 }

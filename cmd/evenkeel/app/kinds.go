@@ -11,6 +11,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/yaml"
+	"evenkeel.dev/slo/exclude"
 	"evenkeel.dev/slo/native"
 	"evenkeel.dev/slo/openslo"
 	"evenkeel.dev/slo/promql"
@@ -34,19 +35,21 @@ type compilerSet struct {
 	sloth   *sloth.Compiler
 	pyrra   *pyrra.Compiler
 	native  *native.Compiler
+	exclude *exclude.Compiler
 }
 
 func (c *compilerSet) all() []mesh.Compiler {
-	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native}
+	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native, c.exclude}
 }
 
 func compilers() (*compilerSet, error) {
 	var c compilerSet
-	var errs [4]error
+	var errs [5]error
 	c.openslo, errs[0] = openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
 	c.sloth, errs[1] = sloth.New(sloth.Config{Compile: promql.Compile, Form: promql.Form})
 	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form})
 	c.native, errs[3] = native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
+	c.exclude, errs[4] = exclude.New(exclude.Config{Zone: zone.Of})
 	return &c, errors.Join(errs[:]...)
 }
 
