@@ -17,6 +17,7 @@ type index struct {
 	all    *rules
 	digest uint64 // of everything that a match depends on
 	cuts   bool   // some objective looks into native histograms
+	beside map[string][]*bound
 }
 
 // rules are selectors, found by the metric's name and then by one more equality that tells them apart best.
@@ -37,7 +38,7 @@ type rule struct {
 }
 
 func newIndex(objectives []slo.Objective, partitions int) *index {
-	x := &index{spaces: map[string]*rules{}}
+	x := &index{spaces: map[string]*rules{}, beside: map[string][]*bound{}}
 	sum := fnv.New64a()
 	bySpace := map[string][]*rule{}
 	var all []*rule
@@ -58,6 +59,7 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 			}
 			seen[text] = true
 			digest(sum, p, o.GlobalNamespace, text)
+			x.addBound(o.GlobalNamespace, p, t)
 			bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
 			all = append(all, r)
 		}

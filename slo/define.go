@@ -140,6 +140,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.marks, t.lumps, t.minute = [pendingBins]uint8{}, nil, entry{}
 	t.series, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
+	t.bounds = wantedBounds(&t.o)
 	t.alerts = make([]alert, len(t.tiers))
 	for i := range t.alerts {
 		t.alerts[i] = alert{state: AlertInactive, since: now}

@@ -104,6 +104,10 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 		w.set(s, a.Ref, i+refSeries)
 		return
 	}
+	if a.Flags&bus.SeriesBeside != 0 {
+		s.beside(a.GlobalNamespace, labels)
+		return
+	}
 	if a.Flags&bus.SeriesRefused != 0 {
 		s.refused(a.GlobalNamespace, labels)
 		return
@@ -161,6 +165,9 @@ func (s *Stage) find(gns string, labels bus.Labels) []target {
 			tr := s.trackers[tm.slot]
 			if gns != "" && gns != tr.o.GlobalNamespace || !tm.selector.Matches(labels) {
 				continue
+			}
+			if len(tr.bounds) > 0 {
+				tr.meet(labels)
 			}
 			f := 1.0
 			if tm.cut != nil || atMost != "" {

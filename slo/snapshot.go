@@ -152,6 +152,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.b = append(e.b, t.marks[:]...)
 	e.rings(&t.rings)
 	e.slicer(t.slicer)
+	e.bounds(t.bounds)
 	return nil
 }
 
@@ -256,6 +257,9 @@ func (t *tracker) restore(d *reader) {
 	copy(t.marks[:], d.bytes(pendingBins))
 	d.rings(&t.rings)
 	d.slicer(t.slicer)
+	if d.version > 2 {
+		d.bounds(t.bounds)
+	}
 	t.period = 0
 	t.scale()
 }
