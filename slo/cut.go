@@ -83,6 +83,13 @@ func (c *Cut) Bounds(schema int32) (lower, upper float64) {
 	return bucketBound(i-1, schema), bucketBound(i, schema)
 }
 
+// Share returns which part of the bucket that holds the threshold counts as at or below it, in a schema: the error is at most the events
+// in that bucket.
+func (c *Cut) Share(schema int32) float64 {
+	_, f := c.in(schema)
+	return f
+}
+
 // Kinds of a part.
 const (
 	partBelow  = "below"
