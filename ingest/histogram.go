@@ -149,8 +149,7 @@ func (a *Arrival) LearnHistogram(h Hash, ls bus.Labels, flags uint64) (Histogram
 		k = g.histograms.add(h, g.limits.Histograms)
 	}
 	if k == nil {
-		a.scratch = ls.Append(a.scratch[:0])
-		a.tell(mask, c.namespace, flags, hits)
+		a.tellCuts(mask, c.namespace, flags, ls, cuts, hits)
 		if len(cuts) > maxCuts {
 			return HistogramRef{}, seriesError(SeriesLimit, slo.LabelAtMost, len(cuts), maxCuts)
 		}
@@ -165,6 +164,16 @@ func (a *Arrival) LearnHistogram(h Hash, ls bus.Labels, flags uint64) (Histogram
 	return HistogramRef{k}, nil
 }
 
+// tellCuts notes, for the next frame, that the buckets of a histogram are needed and refused, for each threshold.
+func (a *Arrival) tellCuts(mask uint64, space string, flags uint64, ls bus.Labels, cuts []*slo.Cut, hits []*rule) {
+	for _, c := range cuts {
+		of := slices.DeleteFunc(slices.Clone(hits), func(r *rule) bool { return r.cut == nil || r.cut.Text != c.Text })
+		part := append(slices.Clone(ls), bus.Label{Name: slo.LabelAtMost, Value: c.Text}, bus.Label{Name: slo.LabelPart, Value: slo.EveryPart()[0].Text()})
+		a.scratch = part.Sort().Append(a.scratch[:0])
+		a.tell(mask, space, flags, of)
+	}
+}
+
 // observe compares a cumulative sample with the one before and returns the starts of the histogram and of its parts.
 func (k *histogram) observe(t, start bus.Time, h *slo.Histogram) (whole, parts bus.Time, cuts []*slo.Cut) {
 	k.mu.Lock()
@@ -172,6 +181,8 @@ func (k *histogram) observe(t, start bus.Time, h *slo.Histogram) (whole, parts b
 	if t > k.t {
 		switch {
 		case k.t == 0:
+		case start > k.t:
+			k.start, k.other = start, false
 		case h.RestartedAfter(&k.last):
 			k.start, k.other = t-1, false // after the last sample, whatever the sender knows of it
 		case slices.ContainsFunc(k.cuts, func(c *slo.Cut) bool { return c.Base(h) != c.Base(&k.last) }):
@@ -198,6 +209,11 @@ func (a *Arrival) AddHistogram(r HistogramRef, h Hash, t, start bus.Time, flags 
 	k := r.of
 	k.mu.Lock()
 	cuts := k.cuts
+	var last *slo.Histogram
+	if of == nil && k.t > 0 {
+		last = &slo.Histogram{}
+		last.CopyFrom(&k.last)
+	}
 	k.mu.Unlock()
 	parts := start
 	valid := t <= a.now+a.gate.limits.Ahead && t >= a.now-a.gate.limits.Horizon
@@ -226,12 +242,16 @@ func (a *Arrival) AddHistogram(r HistogramRef, h Hash, t, start bus.Time, flags 
 			a.Add(ref, t, parts, v)
 			refused = !valid || ref.why != 0
 		}
-		if of != nil {
+		stale := math.Float64frombits(StaleMarker)
+		switch {
+		case of != nil:
 			c.Parts(of, add)
-			continue
-		}
-		for _, p := range slo.EveryPart() {
-			add(p, math.Float64frombits(StaleMarker))
+		case last != nil:
+			c.Parts(last, func(p slo.Part, _ float64) { add(p, stale) })
+		default:
+			for _, p := range slo.EveryPart() {
+				add(p, stale)
+			}
 		}
 	}
 	return start, failed

@@ -311,3 +311,66 @@ func TestHistogramsCountAsEachObservation(t *testing.T) {
 		}
 	}
 }
+
+// A histogram too many would be dropped without a word: its SLO would go on as if nothing were missing.
+func TestHistogramsOverTheBoundAreTold(t *testing.T) {
+	h, o := newHouse(t, ingest.Limits{Histograms: 1}), latencyObjective(t)
+	e := newEngine(t, o)
+	h.SetObjectives(1, []slo.Objective{o})
+	for range 8 {
+		a := h.Begin(ingest.Sender{Name: "prometheus"})
+		offer(t, a, "one", h.clock(), 0, 0, &slo.Histogram{Count: 1, Zero: 1})
+		_, err := a.LearnHistogram(ingest.Hash{A: 7, B: 7}, bus.Labels{{Name: "__name__", Value: "latency" + slo.NativeSuffix}, {Name: "instance", Value: "two"}}, 0)
+		if want := "series refused: SeriesLimit: 2, at most 1"; err == nil || err.Error() != want {
+			t.Fatalf("%v, want %s", err, want)
+		}
+		h.commit(t, a)
+		e.follow(&h.log, h.clock(), 15)
+		h.pass(15 * bus.Second)
+	}
+	if it, _ := e.view.Get("shop", "checkout", "latency"); it.Reason != slo.ReasonSeriesLimit {
+		t.Errorf("%s %s, want SeriesLimit", it.State, it.Reason)
+	}
+}
+
+// A histogram that ended and came back would count its history again, or a gauge histogram would be counted as a counter.
+func TestHistogramsThatEnd(t *testing.T) {
+	h, o := newHouse(t, ingest.Limits{}), latencyObjective(t)
+	e := newEngine(t, o)
+	h.SetObjectives(1, []slo.Objective{o})
+	total := 100.0
+	for i := range 10 {
+		a := h.Begin(ingest.Sender{Name: "prometheus"})
+		of := &slo.Histogram{Schema: 3, Count: total, Positive: []slo.Bucket{{Index: -40, Count: total - 10}, {Index: 40, Count: 10}}}
+		if i == 5 {
+			offerEnd(t, a, "one", h.clock())
+		} else {
+			offer(t, a, "one", h.clock(), 0, 0, of)
+		}
+		total += 7
+		h.commit(t, a)
+		e.follow(&h.log, h.clock(), 15)
+		h.pass(15 * bus.Second)
+	}
+	if got := e.events(); got.Good != got.Total || got.Total < 49 || got.Total > 63 {
+		t.Errorf("%v of %v, want about 60 of 60", got.Good, got.Total)
+	}
+	if n := h.Stats().Series; n != 16+1 {
+		t.Errorf("%d series are kept, want 16 parts and the count", n)
+	}
+}
+
+func offerEnd(t testing.TB, a *ingest.Arrival, name string, now bus.Time) {
+	t.Helper()
+	h := ingest.Hash{A: uint64(len(name))}
+	for _, c := range []byte(name) {
+		h = h.Join(ingest.Hash{A: uint64(c), B: uint64(c)})
+	}
+	ref, known := a.HistogramHash(h)
+	if !known {
+		t.Fatal("the histogram is not known")
+	}
+	if _, err := a.AddHistogram(ref, h, now, 0, 0, nil, func(ingest.Hash, bus.Labels) (ingest.Ref, error) { return ingest.Ref{}, fmt.Errorf("a part is new") }); err != nil {
+		t.Fatal(err)
+	}
+}
