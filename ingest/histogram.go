@@ -184,7 +184,9 @@ func (k *histogram) observe(t, start bus.Time, h *slo.Histogram) (whole, parts b
 		case start > k.t:
 			k.start, k.other = start, false
 		case h.RestartedAfter(&k.last):
-			k.start, k.other = t-1, false // after the last sample, whatever the sender knows of it
+			// After the last sample, whatever the sender knows of it; and not later, since another process may have taken a sample
+			// of the new life already, which must not be counted again.
+			k.start, k.other = k.t+1, false
 		case slices.ContainsFunc(k.cuts, func(c *slo.Cut) bool { return c.Base(h) != c.Base(&k.last) }):
 			k.other = true
 		}

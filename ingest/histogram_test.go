@@ -374,3 +374,58 @@ func offerEnd(t testing.TB, a *ingest.Arrival, name string, now bus.Time) {
 		t.Fatal(err)
 	}
 }
+
+// Bounds that change while a histogram counts on would count its history a second time, or lose more than one interval.
+func TestOtherPartsDoNotCountHistory(t *testing.T) {
+	h, o := newHouse(t, ingest.Limits{}), latencyObjective(t)
+	e := newEngine(t, o)
+	h.SetObjectives(1, []slo.Objective{o})
+	for i := range 12 {
+		n := float64(1000 + 10*i)
+		of := &slo.Histogram{Schema: slo.CustomBuckets, Count: n, Bounds: []float64{0.1, 0.3}, Positive: []slo.Bucket{{Index: 1, Count: n}}}
+		if i >= 5 {
+			of.Bounds, of.Positive = []float64{0.2, 0.3, 1}, []slo.Bucket{{Index: 0, Count: 400}, {Index: 1, Count: n - 400}}
+		}
+		a := h.Begin(ingest.Sender{Name: "prometheus"})
+		for _, name := range []string{"one", "two"} { // the other one proves that a new series was born
+			if name == "two" {
+				of = &slo.Histogram{Schema: 0, Count: 5, Positive: []slo.Bucket{{Index: -5, Count: 5}}}
+			}
+			offer(t, a, name, h.clock(), 0, 0, of)
+		}
+		h.commit(t, a)
+		e.follow(&h.log, h.clock(), 15)
+		h.pass(15 * bus.Second)
+	}
+	if got := e.events(); got.Total < 90 || got.Total > 110 || got.Total-got.Good != 10 {
+		t.Errorf("%v of %v, want all but one interval of 10", got.Good, got.Total)
+	}
+}
+
+// Where requests are spread over several processes, each would find out by itself that a histogram began anew, and count it again.
+func TestTwoEdgesCountARestartOnce(t *testing.T) {
+	o := latencyObjective(t)
+	e := newEngine(t, o)
+	edges := []*house{newHouseAs(t, ingest.Limits{}, 100), newHouseAs(t, ingest.Limits{}, 1_000_000)}
+	for _, h := range edges {
+		h.SetObjectives(1, []slo.Objective{o})
+	}
+	now, stored := t0, [][]byte(nil)
+	for i := range 40 {
+		n := float64(1000 + 10*i)
+		if i >= 10 {
+			n = float64(10 * (i - 9)) // it began anew
+		}
+		h := edges[i%2]
+		h.now, h.log.stored = now, stored
+		a := h.Begin(ingest.Sender{Name: "prometheus"})
+		offer(t, a, "one", now, 0, 0, &slo.Histogram{Schema: 3, Count: n, Positive: []slo.Bucket{{Index: -40, Count: n}}})
+		h.commit(t, a)
+		stored = h.log.stored
+		e.follow(&h.log, now, 15)
+		now += 15 * bus.Second
+	}
+	if got := e.events(); got.Good != got.Total || got.Total < 370 || got.Total > 390 {
+		t.Errorf("%v of %v, want about 390 of 390", got.Good, got.Total)
+	}
+}
