@@ -57,6 +57,10 @@ const (
 // ingest has refused it, since a bound was reached. It has no samples; what counts it is incomplete.
 const SeriesRefused = 1 << 8
 
+// SeriesBeside is a flag beside SeriesRefused: nobody needs a series with these labels, and nothing was refused. It is a bucket of a
+// classic histogram whose bound stands beside one that is needed, which may not exist.
+const SeriesBeside = 1 << 9
+
 // An Announcement gives a ref its labels.
 type Announcement struct {
 	Ref             uint32

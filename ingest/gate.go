@@ -76,6 +76,8 @@ type Gate struct {
 	stats    counters
 	sweeper  sweeper
 
+	histograms histograms
+
 	sendersMu sync.RWMutex
 	senders   map[Sender]*sender
 	excess    *sender // stands for every sender over the bound

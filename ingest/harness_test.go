@@ -140,8 +140,13 @@ type house struct {
 
 func newHouse(t testing.TB, l ingest.Limits) *house {
 	t.Helper()
+	return newHouseAs(t, l, 100)
+}
+
+// newHouseAs is a house whose first writer has this number.
+func newHouseAs(t testing.TB, l ingest.Limits, writer uint64) *house {
+	t.Helper()
 	h := &house{now: t0}
-	writer := uint64(100)
 	g, err := ingest.New(ingest.Config{Log: &h.log, Writer: writer, NewWriter: func() uint64 { writer++; return writer }, Now: h.clock, Limits: l})
 	if err != nil {
 		t.Fatal(err)

@@ -42,6 +42,7 @@ func (a *Arrival) learn(h Hash, ls bus.Labels, flags uint64) (Ref, error) {
 	}
 	mask, hits := v.index.match(c.namespace, ls, a.hits[:0])
 	a.hits = hits[:0]
+	a.tellBeside(c.namespace, ls)
 	if mask == 0 {
 		a.ignore(h)
 		return Ref{}, nil

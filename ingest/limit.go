@@ -35,6 +35,8 @@ type Limits struct {
 	// it are matched each time they come. So a sender with endless new names does not crowd out the others. Default 200,000.
 	FilterPerMinute int
 
+	Histograms int // native histograms that some definition looks into, up to 5 KiB each beside their series; default 65,536
+
 	SamplesPerMinute int // quota of a sender; over it arrivals fail with ErrQuota; default none
 	Senders          int // default 10,000
 	Sources          int // clusters and replicas of one sender; default 256
@@ -71,6 +73,7 @@ func (l Limits) withDefaults() (Limits, error) {
 	or(&l.NewSeriesPerMinute, 100_000)
 	or(&l.FilterBytes, 16<<20)
 	or(&l.FilterPerMinute, 200_000)
+	or(&l.Histograms, 1<<16)
 	or(&l.Senders, 10_000)
 	or(&l.Sources, 256)
 	or(&l.FrameBytes, 512<<10)
@@ -89,7 +92,7 @@ func (l Limits) check() error {
 		return fmt.Errorf("ingest: Limits.TotalBytes is %d; a series of this size does not fit %d times into Limits.FrameMax (%d)", l.TotalBytes, maxPartitions, l.FrameMax)
 	}
 	for _, n := range []int{l.Labels, l.NameBytes, l.ValueBytes, l.TotalBytes, l.SenderSeries, l.NamespaceSeries, l.Series, l.SenderBytes,
-		l.NamespaceBytes, l.Bytes, l.NewSeriesPerMinute, l.FilterBytes, l.FilterPerMinute, l.SamplesPerMinute, l.Senders, l.Sources,
+		l.NamespaceBytes, l.Bytes, l.NewSeriesPerMinute, l.FilterBytes, l.FilterPerMinute, l.Histograms, l.SamplesPerMinute, l.Senders, l.Sources,
 		l.FrameBytes, l.WaitingBytes, int(l.Ahead), int(l.Horizon), int(l.ForgetAfter)} {
 		if n < 0 {
 			return fmt.Errorf("ingest: a limit is %d; it must not be negative", n)

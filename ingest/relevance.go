@@ -16,6 +16,8 @@ type index struct {
 	spaces map[string]*rules // by global namespace
 	all    *rules
 	digest uint64 // of everything that a match depends on
+	cuts   bool   // some objective looks into native histograms
+	beside map[string][]*bound
 }
 
 // rules are selectors, found by the metric's name and then by one more equality that tells them apart best.
@@ -31,11 +33,12 @@ type group struct {
 type rule struct {
 	selector  bus.Selector
 	partition int
+	cut       *slo.Cut     // of native histograms: where they are cut; nil for series as they stand
 	told      atomic.Int64 // bus.Time when it was last told that series of it are refused
 }
 
 func newIndex(objectives []slo.Objective, partitions int) *index {
-	x := &index{spaces: map[string]*rules{}}
+	x := &index{spaces: map[string]*rules{}, beside: map[string][]*bound{}}
 	sum := fnv.New64a()
 	bySpace := map[string][]*rule{}
 	var all []*rule
@@ -43,14 +46,20 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 		o := &objectives[i]
 		p := bus.Partition(o.GlobalNamespace, o.Service, partitions)
 		seen := map[string]bool{}
-		for _, s := range o.Selectors() {
-			text := s.String()
+		for _, t := range o.Terms() {
+			r := &rule{selector: t.Selector, partition: p}
+			text := t.Selector.String()
+			if t.AtMost != nil {
+				r.cut = slo.NewCut(*t.AtMost)
+				text += r.cut.Text
+				x.cuts = true
+			}
 			if seen[text] {
 				continue
 			}
 			seen[text] = true
 			digest(sum, p, o.GlobalNamespace, text)
-			r := &rule{selector: s, partition: p}
+			x.addBound(o.GlobalNamespace, p, t)
 			bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
 			all = append(all, r)
 		}
@@ -144,17 +153,24 @@ func (g *group) match(ls bus.Labels, hits []*rule) []*rule {
 	if g == nil {
 		return hits
 	}
+	atMost := ls.Get(slo.LabelAtMost)
 	for _, r := range g.rest {
-		if r.selector.Matches(ls) {
+		if r.cutBy(atMost) && r.selector.Matches(ls) {
 			hits = append(hits, r)
 		}
 	}
 	for _, l := range ls {
 		for _, r := range g.byPair[l] {
-			if r.selector.Matches(ls) {
+			if r.cutBy(atMost) && r.selector.Matches(ls) {
 				hits = append(hits, r)
 			}
 		}
 	}
 	return hits
+}
+
+// cutBy reports whether the rule is about parts of histograms that were cut there; "" stands for series that are none, and for a
+// histogram itself.
+func (r *rule) cutBy(atMost string) bool {
+	return atMost == "" || r.cut != nil && r.cut.Text == atMost
 }

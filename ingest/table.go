@@ -248,5 +248,6 @@ func (g *Gate) sweep(now bus.Time) {
 			g.bounds.release(s)
 			g.stats.forgotten.Add(1)
 		})
+		g.histograms.sweep(i%histogramShards, before)
 	}
 }

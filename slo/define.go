@@ -168,6 +168,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.marks, t.lumps, t.minute, t.late = [pendingBins]uint8{}, nil, entry{}, nil
 	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
+	t.bounds = wantedBounds(&t.o)
 	t.alerts = make([]alert, len(t.tiers))
 	for i := range t.alerts {
 		t.alerts[i] = alert{state: AlertInactive, since: now}

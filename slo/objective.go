@@ -150,6 +150,7 @@ type Expr struct {
 type Term struct {
 	Factor   Decimal      `json:"factor"` // "1", "-1", "0.5"
 	Selector bus.Selector `json:"selector"`
+	AtMost   *Decimal     `json:"atMost,omitempty"` // of native histograms, whose name ends in NativeSuffix here: observations up to this
 }
 
 // Alerting says which alerts an objective has and who hears of them. Tiers without a policy in the file are Page and Ticket, unless

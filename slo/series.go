@@ -53,6 +53,7 @@ type term struct {
 	slot        int32
 	good, total float64
 	selector    *bus.Selector
+	cut         *Cut // nil: it counts whole series
 }
 
 // index builds the matcher's index anew: by metric name, and those without one.
@@ -67,6 +68,9 @@ func (s *Stage) index() {
 			for i := range e.Terms {
 				f := e.Terms[i].Factor.Float()
 				tm := term{slot: t.slot, good: good * f, total: total * f, selector: &e.Terms[i].Selector}
+				if at := e.Terms[i].AtMost; at != nil {
+					tm.cut = NewCut(*at)
+				}
 				if name := tm.selector.MetricName(); name != "" {
 					s.byName[name] = append(s.byName[name], tm)
 				} else {
@@ -101,6 +105,10 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 		s.series[i].seen = minute
 		s.join(&s.series[i], a, labels)
 		w.set(s, a.Ref, i+refSeries)
+		return
+	}
+	if a.Flags&bus.SeriesBeside != 0 {
+		s.beside(a.GlobalNamespace, labels)
 		return
 	}
 	if a.Flags&bus.SeriesRefused != 0 {
@@ -152,6 +160,7 @@ func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []tar
 // find returns what terms count a series with these labels, by slot.
 func (s *Stage) find(gns string, labels bus.Labels) []target {
 	s.found = s.found[:0]
+	atMost := labels.Get(LabelAtMost)
 	for _, terms := range [2][]term{s.byName[labels.Get("__name__")], s.unnamed} {
 		for k := range terms {
 			tm := &terms[k]
@@ -159,22 +168,34 @@ func (s *Stage) find(gns string, labels bus.Labels) []target {
 			if gns != "" && gns != tr.o.GlobalNamespace || !tm.selector.Matches(labels) {
 				continue
 			}
-			s.found = addTarget(s.found, tm)
+			if len(tr.bounds) > 0 {
+				tr.meet(labels)
+			}
+			f := 1.0
+			if tm.cut != nil || atMost != "" {
+				if tm.cut == nil || tm.cut.Text != atMost {
+					continue
+				}
+				if f, _ = tm.cut.factor(labels.Get(LabelPart)); f == 0 && tm.total == 0 {
+					continue
+				}
+			}
+			s.found = addTarget(s.found, tm, f)
 		}
 	}
 	slices.SortFunc(s.found, func(a, b target) int { return int(a.slot - b.slot) })
 	return s.found
 }
 
-func addTarget(ts []target, tm *term) []target {
+func addTarget(ts []target, tm *term, f float64) []target {
 	for i := range ts {
 		if ts[i].slot == tm.slot {
-			ts[i].good += tm.good
-			ts[i].total += tm.total
+			ts[i].good += tm.good * f
+			ts[i].total += tm.total * f
 			return ts
 		}
 	}
-	return append(ts, target{slot: tm.slot, good: tm.good, total: tm.total})
+	return append(ts, target{slot: tm.slot, good: tm.good * f, total: tm.total * f})
 }
 
 func (s *Stage) feeds(list uint32, slot int32) bool {

@@ -169,6 +169,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.float(t.minute.cutGood)
 	e.float(t.minute.cutTotal)
 	e.int(t.minute.excluded)
+	e.bounds(t.bounds)
 	return nil
 }
 
@@ -295,6 +296,7 @@ func (t *tracker) restore(d *reader) {
 	if d.version > 2 {
 		d.cut(&t.cut)
 		t.minute.cutGood, t.minute.cutTotal, t.minute.excluded = d.float(), d.float(), d.int()
+		d.bounds(t.bounds)
 	}
 	t.period = 0
 	t.scale()

@@ -268,6 +268,9 @@ func (s *Stage) tick() {
 		if t.judge(s.closed, s.now) {
 			t.dirty = true
 			s.emitEvent("status", StatusEventType, &t.o, s.now, StatusEvent{Previous: previous, Status: t.status(s.closed)})
+			if t.reason == ReasonNoSuchBucket {
+				s.defineDetail(t, ReasonNoSuchBucket, t.missing(s.now).message())
+			}
 		}
 	}
 	s.emitStatus()

@@ -30,6 +30,7 @@ const (
 	ReasonDamagedFrame  = "DamagedFrame"  // a frame's checksum or form is wrong
 	ReasonUnknownSeries = "UnknownSeries" // samples came for series whose announcement is missing
 	ReasonSeriesLimit   = "SeriesLimit"   // more series match than are allowed
+	ReasonNoSuchBucket  = "NoSuchBucket"  // a classic histogram has no bucket with the bound that is asked for; the detail record names those beside it
 	ReasonBehind        = "Behind"        // samples come, but they are old: a sender works off its backlog
 )
 

@@ -56,6 +56,7 @@ type tracker struct {
 	interval int64    // between seconds with data; a slow maximum
 	badAt    int64    // newest second with a value that no counter can have
 	limitAt  bus.Time // record time when a series was refused
+	bounds   []wanted // of classic histograms, that the SLI asks for
 
 	gapReason string
 	gapAfter  int64 // a slice that begins after this second ends the gap
@@ -268,6 +269,8 @@ func (t *tracker) unknown(at int64, now bus.Time) string {
 		return ReasonExcluded
 	case t.limitAt > 0 && now-t.limitAt <= limitHold:
 		return ReasonSeriesLimit
+	case len(t.bounds) > 0 && t.missing(now) != nil:
+		return ReasonNoSuchBucket
 	case t.gapReason != "":
 		return t.gapReason
 	case t.data > 0 && (at-t.data <= limit || t.o.noData() != NoDataHold):

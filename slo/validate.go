@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"evenkeel.dev/bus"
 )
@@ -46,16 +47,23 @@ const maxFactor = 1e6
 // Selectors returns the selectors of all terms, those of Total first: a series that one of them matches matters to the objective.
 func (o *Objective) Selectors() []bus.Selector {
 	var out []bus.Selector
+	for _, t := range o.Terms() {
+		out = append(out, t.Selector)
+	}
+	return out
+}
+
+// Terms returns all terms, those of Total first; of an SLI over values the one that selects them.
+func (o *Objective) Terms() []Term {
+	var out []Term
 	for _, e := range o.SLI.expressions() {
-		for i := range e.Terms {
-			out = append(out, e.Terms[i].Selector)
-		}
+		out = append(out, e.Terms...)
 	}
 	return out
 }
 
 func (s *SLI) expressions() []*Expr {
-	if s.Gauge == nil && s.Good == nil && s.Bad == nil {
+	if s.Gauge == nil && s.Good == nil && s.Bad == nil && len(s.Total.Terms) == 0 {
 		return nil // a composite's
 	}
 	if s.Gauge != nil {
@@ -147,9 +155,25 @@ func (o *Objective) Validate() error {
 			if len(e.Terms[i].Selector.Matchers()) == 0 {
 				return fmt.Errorf("a term has an empty selector, which would match every series")
 			}
+			if err := e.Terms[i].validateAtMost(); err != nil {
+				return err
+			}
 		}
 	}
 	return ValidateTiers(o.tiersOf(o.Window.Duration), o.Target, o.Window.Duration)
+}
+
+func (t *Term) validateAtMost() error {
+	if t.AtMost == nil {
+		return nil
+	}
+	if at := t.AtMost.Float(); !(at >= 1/maxValue && at <= maxValue) {
+		return fmt.Errorf("the threshold %s of a histogram is not between %g and %g", t.AtMost, 1/maxValue, maxValue)
+	}
+	if name := t.Selector.MetricName(); !strings.HasSuffix(name, NativeSuffix) {
+		return fmt.Errorf("a term with a threshold selects %q, which does not name a native histogram with the suffix %s", name, NativeSuffix)
+	}
+	return nil
 }
 
 func (o *Objective) validateWindow() error {

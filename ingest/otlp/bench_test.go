@@ -32,7 +32,10 @@ func batch(name string) *metricspb.ExportMetricsServiceRequest {
 const batchPoints = 8 * 20 * 50
 
 // A sink knows every series.
-type sink struct{ samples int }
+type sink struct {
+	samples int
+	noHistograms
+}
 
 func (s *sink) RefHash(ingest.Hash) (ingest.Ref, bool) { return ingest.Ref{}, true }
 func (s *sink) LearnHash(ingest.Hash, bus.Labels, uint64) (ingest.Ref, error) {

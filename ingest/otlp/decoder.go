@@ -9,6 +9,7 @@ import (
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/ingest"
+	"evenkeel.dev/slo"
 )
 
 // An arrival takes what a request brought; [ingest.Arrival] is one.
@@ -16,7 +17,14 @@ type arrival interface {
 	RefHash(h ingest.Hash) (ingest.Ref, bool)
 	LearnHash(h ingest.Hash, ls bus.Labels, flags uint64) (ingest.Ref, error)
 	Add(r ingest.Ref, t, start bus.Time, v float64)
+	histograms
 	Outcome() ingest.Outcome
+}
+
+type histograms interface {
+	HistogramHash(h ingest.Hash) (ingest.HistogramRef, bool)
+	LearnHistogram(h ingest.Hash, ls bus.Labels, flags uint64) (ingest.HistogramRef, error)
+	AddHistogram(r ingest.HistogramRef, h ingest.Hash, t, start bus.Time, flags uint64, of *slo.Histogram, learn func(ingest.Hash, bus.Labels) (ingest.Ref, error)) (bus.Time, error)
 }
 
 // A decoder walks one request at a time. It is used again, so that known series cost no allocation: they are found by a hash of the
@@ -35,6 +43,7 @@ type decoder struct {
 	resourceErr    error      // why the resource's attributes cannot become labels
 	metric         metric
 	point          point
+	exponential    native
 	attrs          [][]byte // KeyValue messages of what is being walked
 
 	t, start                            bus.Time
@@ -65,9 +74,10 @@ const (
 	partCount
 	partSum
 	partBucket
+	partNative
 )
 
-var partSuffix = [...]string{partValue: "", partCount: "_count", partSum: "_sum", partBucket: "_bucket"}
+var partSuffix = [...]string{partValue: "", partCount: "_count", partSum: "_sum", partBucket: "_bucket", partNative: slo.NativeSuffix}
 
 func (d *decoder) begin(out arrival) {
 	d.out = out
@@ -81,6 +91,7 @@ func (d *decoder) end() {
 	clear(d.pointLabels[:cap(d.pointLabels)])
 	clear(d.resourceLabels[:cap(d.resourceLabels)])
 	d.out, d.metric, d.attrs = nil, metric{}, d.attrs[:0]
+	d.exponential.up, d.exponential.down = nil, nil
 }
 
 // beginMetric hashes what tells series of one metric from those of another.

@@ -14,6 +14,7 @@ import (
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/ingest"
+	"evenkeel.dev/slo"
 )
 
 // A recorder is an arrival that writes down what it is given. It knows a series from its first sample on.
@@ -24,6 +25,7 @@ type recorder struct {
 	learned int
 	refuse  bool
 	outcome ingest.Outcome
+	noHistograms
 }
 
 func newRecorder() *recorder { return &recorder{series: map[ingest.Hash]string{}} }
@@ -42,6 +44,21 @@ func (r *recorder) LearnHash(h ingest.Hash, ls bus.Labels, flags uint64) (ingest
 		return ingest.Ref{}, &ingest.SeriesError{Reason: ingest.SeriesLimit}
 	}
 	return ingest.Ref{}, nil
+}
+
+// noHistograms stands for a gate whose objectives look into no histogram.
+type noHistograms struct{}
+
+func (noHistograms) HistogramHash(ingest.Hash) (ingest.HistogramRef, bool) {
+	return ingest.HistogramRef{}, true
+}
+
+func (noHistograms) LearnHistogram(ingest.Hash, bus.Labels, uint64) (ingest.HistogramRef, error) {
+	panic("a histogram is learned that is known")
+}
+
+func (noHistograms) AddHistogram(ingest.HistogramRef, ingest.Hash, bus.Time, bus.Time, uint64, *slo.Histogram, func(ingest.Hash, bus.Labels) (ingest.Ref, error)) (bus.Time, error) {
+	panic("a histogram is added that nobody wants")
 }
 
 func flagText(flags uint64) string {

@@ -24,7 +24,7 @@
 //	monotonic sum                 a counter, with its start timestamp
 //	other sum, gauge              a gauge
 //	histogram                     <name>_bucket{le} counting all at or below le, <name>_count, <name>_sum
-//	exponential histogram         <name>_count, <name>_sum; its buckets are not read
+//	exponential histogram         <name>_count, <name>_sum; and parts of it where an objective has a threshold, see slo.Cut
 //	summary                       <name>_count, <name>_sum; its quantiles are not read
 //
 // Of delta temporality each of these series holds increments ([bus.SeriesDelta]), identified by start and time. "No recorded

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"errors"
 	"math"
 
 	"evenkeel.dev/bus"
@@ -26,6 +27,11 @@ var (
 	tagHistogramAttr    = tagBytes(9)
 	tagHistogramFlags   = tagVarint(10) // of exponential histograms too
 	tagExponentialAttr  = tagBytes(1)
+	tagExponentialScale = tagVarint(6)
+	tagExponentialZero  = tagFixed64(7)
+	tagExponentialUp    = tagBytes(8)
+	tagExponentialDown  = tagBytes(9)
+	tagExponentialWidth = tagFixed64(14)
 	flagNoRecordedValue = uint64(1)
 )
 
@@ -56,6 +62,7 @@ type point struct {
 func (d *decoder) dataPoint(b []byte) error {
 	p := &d.point
 	*p = point{counts: p.counts[:0], bounds: p.bounds[:0]}
+	d.exponential = native{Histogram: d.exponential.Histogram}
 	p.summed = d.metric.kind == kindSummary // the sum of a summary is not optional: absent is 0
 	d.attrs = d.attrs[:0]
 	c := cursor{b: b}
@@ -142,6 +149,8 @@ func (d *decoder) exponentialField(f *field) {
 		p.sum, p.summed = math.Float64frombits(f.num), true
 	case tagExponentialAttr:
 		d.attrs = append(d.attrs, f.bytes)
+	case tagExponentialScale, tagExponentialZero, tagExponentialUp, tagExponentialDown, tagExponentialWidth:
+		d.bucketField(f)
 	case tagHistogramFlags:
 		p.flags = f.num
 	}
@@ -156,7 +165,9 @@ func (d *decoder) emitPoint() {
 	}
 	d.beginPoint()
 	before := d.refused()
-	if err := d.emitAll(); err != nil {
+	if err := d.emitAll(); errors.Is(err, errBuckets) {
+		d.tally.reject(reasonBuckets, d.metric.name, err)
+	} else if err != nil {
 		d.tally.reject(reasonAttribute, d.metric.name, err)
 	} else if d.refused() > before {
 		d.tally.reject(reasonGate, d.metric.name, d.tally.gate)
@@ -174,6 +185,10 @@ func (d *decoder) emitAll() error {
 		return d.emit(partValue, 0, d.point.value)
 	case kindHistogram:
 		return d.emitHistogram()
+	case kindExponential:
+		if err := d.emitBuckets(); err != nil {
+			return err
+		}
 	}
 	return d.emitCountAndSum()
 }

@@ -38,13 +38,15 @@ import (
 // A fakeLog takes frames, or fails as it is told.
 type fakeLog struct {
 	*bus.Memory
-	err error
+	err    error
+	stored [][]byte
 }
 
 func (l *fakeLog) Append(ctx context.Context, m bus.Message) (uint64, error) {
 	if l.err != nil {
 		return 0, l.err
 	}
+	l.stored = append(l.stored, bytes.Clone(m.Data))
 	return l.Memory.Append(ctx, m)
 }
 

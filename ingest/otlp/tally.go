@@ -29,7 +29,7 @@ var reasonText = [reasonEnd]string{
 	reasonNoValue:     "without a value and without the flag \"no recorded value\"",
 	reasonStart:       "of delta temporality that begin after they end",
 	reasonTemporality: "without an aggregation temporality; it must be delta or cumulative",
-	reasonBuckets:     "whose buckets do not fit: counts must be one more than bounds, bounds must rise, at most 256",
+	reasonBuckets:     "whose buckets do not fit: counts must be one more than bounds, bounds must rise, at most 256; a scale is at least -4",
 	reasonName:        "whose metric has no usable name",
 	reasonAttribute:   "with attributes that cannot become labels",
 	reasonResource:    "of a resource whose attributes cannot become labels",

@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"errors"
 	"math"
 
 	"evenkeel.dev/bus"
@@ -32,6 +33,15 @@ func (k *work) addHistogram(b []byte, refuse bool) error {
 	defer func() { k.flags = flags }()
 	base := k.hash.Join(ingest.Hash{A: k.flags, B: 3})
 	before := k.arrival.Refused()
+	start, err := k.addBuckets(base, b, &h)
+	if errors.Is(err, errBuckets) {
+		k.histogramsBad++
+		k.arrival.Refuse(ingest.Malformed, 1)
+		k.note(err.Error())
+		return nil
+	} else if err != nil {
+		return err
+	}
 	for part, v := range [2]float64{h.count, h.sum} {
 		hash := base.Join(ingest.Hash{A: uint64(part), B: 5})
 		ref, known := k.arrival.RefHash(hash)
@@ -41,11 +51,13 @@ func (k *work) addHistogram(b []byte, refuse bool) error {
 				return err
 			}
 		}
-		k.arrival.Add(ref, h.t, h.start, v)
+		k.arrival.Add(ref, h.t, start, v)
 		if k.arrival.Refused() > before {
-			k.histogramsBad++
 			break
 		}
+	}
+	if k.arrival.Refused() > before {
+		k.histogramsBad++
 	}
 	return nil
 }

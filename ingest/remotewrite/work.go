@@ -33,6 +33,8 @@ type work struct {
 	// counts of the request
 	samples                   int
 	histograms, histogramsBad int
+	native                    native
+	parts                     int // samples of histograms' parts, since memory was last taken for them
 	exemplars                 int
 	maxSamples                int
 	problem                   string // the first, with the series it was found in
@@ -100,7 +102,7 @@ func (k *work) reset() {
 		return b[:0]
 	}
 	old := *k
-	*k = work{packed: trim(old.packed), raw: trim(old.raw), key: trim(old.key)}
+	*k = work{packed: trim(old.packed), raw: trim(old.raw), key: trim(old.key), native: old.native}
 	// These point into raw; what is not cleared would be kept alive at most until the next use.
 	if cap(old.symbols)*symbolBytes <= keepBytes {
 		k.symbols = old.symbols[:0]
@@ -207,23 +209,31 @@ func (k *work) addSample(ref ingest.Ref, b []byte) error {
 	return nil
 }
 
-// learn shows the gate a series for the first time. With a suffix it is the part of a histogram that has this name.
-func (k *work) learn(h ingest.Hash, suffix string) (ingest.Ref, error) {
-	if err := k.format.decode(k); err != nil {
+// learn shows the gate a series for the first time. With a suffix it is the part of a histogram that has this name, and more labels.
+func (k *work) learn(h ingest.Hash, suffix string, more ...bus.Label) (ingest.Ref, error) {
+	ls, err := k.suffixed(suffix)
+	if err != nil {
 		return ingest.Ref{}, err
 	}
-	if suffix != "" {
-		for i := range k.labels {
-			if l := &k.labels[i]; l.Name == "__name__" {
-				l.Value += suffix
-			}
-		}
-	}
+	k.labels = append(ls, more...)
 	ref, err := k.arrival.LearnHash(h, k.labels, k.flags)
-	if err != nil && k.problem == "" {
+	if err != nil {
 		k.note(err.Error())
 	}
 	return ref, nil
+}
+
+// suffixed decodes the labels of the series at hand, with a suffix to its name.
+func (k *work) suffixed(suffix string) (bus.Labels, error) {
+	if err := k.format.decode(k); err != nil {
+		return nil, err
+	}
+	for i := range k.labels {
+		if l := &k.labels[i]; suffix != "" && l.Name == "__name__" {
+			l.Value += suffix
+		}
+	}
+	return k.labels, nil
 }
 
 // note remembers the first problem for the answer.

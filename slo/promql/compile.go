@@ -7,6 +7,8 @@
 //     once, in the slice of time in which it happened, whatever range is written. A selector alone is the counter itself;
 //   - sum, sum by (…), sum without (…). The grouping is ignored: a service level objective has one total;
 //   - + and - of such expressions, a minus sign, parentheses, * and / by constants;
+//   - histogram_count() of a native histogram's rate, and histogram_fraction(0, threshold, …) * histogram_count(…) of one and the same:
+//     how many observations there were, and how many at or below the threshold;
 //   - "or vector(0)", which people add since in Prometheus the sum of no series is nothing. Here it is zero already.
 //
 // In Prometheus "a + b" without sum adds only series with the same labels and drops the others; here nothing is dropped.
@@ -83,6 +85,10 @@ type compiler struct {
 	terms []slo.Term
 	form  string
 	depth int
+
+	// of the native histogram at hand
+	suffix string       // to its name
+	cut    *slo.Decimal // the threshold
 }
 
 func compile(query string) (*compiler, error) {

@@ -114,6 +114,8 @@ func (c *compiler) scaling(e *parser.BinaryExpr, factor *big.Rat) error {
 		return c.expr(e.RHS, new(big.Rat).Mul(factor, left))
 	case leftConstant && rightConstant:
 		return c.refuse(e.LHS.PositionRange(), "", "a constant is no count of events")
+	case e.Op == parser.MUL && (isCall(e.LHS, "histogram_fraction") || isCall(e.RHS, "histogram_fraction")):
+		return c.atMost(e, factor)
 	case e.Op == parser.DIV:
 		return c.refuse(e.RHS.PositionRange(), "give both sides as ratioMetric: good (or bad) and total", "a ratio is not additive: the mean of ratios is not the ratio of sums")
 	}
@@ -132,7 +134,11 @@ func (c *compiler) constant(e parser.Expr) (*big.Rat, bool) {
 		}
 		return v, ok
 	case *parser.NumberLiteral:
-		d, err := slo.ParseDecimal(c.query[e.PosRange.Start:min(int(e.PosRange.End), len(c.query))])
+		text := c.query[e.PosRange.Start:min(int(e.PosRange.End), len(c.query))]
+		if strings.HasPrefix(text, ".") {
+			text = "0" + text
+		}
+		d, err := slo.ParseDecimal(text)
 		if err != nil {
 			return nil, false
 		}
@@ -177,6 +183,9 @@ func isVectorZero(e parser.Expr) bool {
 
 func (c *compiler) call(e *parser.Call, factor *big.Rat) error {
 	name := e.Func.Name
+	if name == "histogram_count" {
+		return c.histogramCount(e, factor)
+	}
 	if name != "rate" && name != "increase" {
 		return c.refuse(e.PosRange, functionHint(name), "%s() is not additive", name)
 	}
@@ -199,10 +208,12 @@ func functionHint(name string) string {
 	switch name {
 	case "irate":
 		return "use rate: irate looks at two samples only and misses what happened between"
-	case "histogram_quantile", "histogram_fraction", "histogram_avg", "histogram_stddev":
+	case "histogram_fraction":
+		return histogramHint
+	case "histogram_quantile", "histogram_avg", "histogram_stddev", "histogram_stdvar":
 		return `count what is fast enough: good sum(rate(x_bucket{le="0.3"}[5m])), total sum(rate(x_count[5m]))`
-	case "histogram_count", "histogram_sum":
-		return "count a classic histogram's _count or a counter instead"
+	case "histogram_sum":
+		return "a sum of values is no count of events; use histogram_count"
 	case "delta", "idelta", "deriv", "predict_linear":
 		return "it is meant for gauges; use increase of a counter"
 	case "clamp_min", "clamp_max", "clamp", "abs":
@@ -240,6 +251,9 @@ func (c *compiler) selector(v *parser.VectorSelector, form string, factor *big.R
 		return c.refuse(at, "use factors that have an exact decimal, other than zero", "the factor %s cannot be counted exactly", factor.RatString())
 	}
 	ms, named := matchers(v)
+	if c.suffix != "" && !suffixName(ms, c.suffix) {
+		return c.refuse(at, "name the histogram: http_request_duration_seconds{…}", "the selector does not name the histogram, so that its count is not known")
+	}
 	if !named {
 		return c.refuse(at, "name the metric: http_requests_total{…}", "the selector names no metric, all series would have to be looked at")
 	}
@@ -247,7 +261,7 @@ func (c *compiler) selector(v *parser.VectorSelector, form string, factor *big.R
 	if err != nil {
 		return c.refuse(at, "", "%v", err)
 	}
-	c.terms = append(c.terms, slo.Term{Factor: f, Selector: s})
+	c.terms = append(c.terms, slo.Term{Factor: f, Selector: s, AtMost: c.cut})
 	return nil
 }
 
