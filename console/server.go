@@ -35,6 +35,7 @@ type Config struct {
 	Deliveries  Deliveries
 	Silences    Silences
 	TargetTests TargetTests
+	Backfills   Backfills
 	Repairs     Repairs
 	Backups     Backups
 	Targets     func() any             // scrape targets, as they are answered under "items"

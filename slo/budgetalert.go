@@ -130,7 +130,7 @@ func (t *tracker) elapsed(closed int64) int64 {
 	if t.rings.calendar != nil {
 		from = t.rings.from
 	}
-	return max(1, closed-max(from, secondOf(t.defined)))
+	return max(1, closed-max(from, t.began()))
 }
 
 // watchBudget decides about an alert that is about the budget.

@@ -161,7 +161,7 @@ func (s *Stage) enter(t *tracker) {
 
 // begin empties the counts of a tracker, for its first or a new generation.
 func (t *tracker) begin(now bus.Time, closed int64) {
-	t.defined, t.dirty = now, true
+	t.defined, t.back, t.dirty = now, 0, true
 	t.rings = newRings(t.windows, t.o.Window, closed)
 	t.slicer = newSlicer(&t.o)
 	t.scale()

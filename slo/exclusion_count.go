@@ -197,7 +197,7 @@ func (t *tracker) cover(first, last int64) {
 
 // window returns the time that the budget window counts, from the SLO's definition on.
 func (t *tracker) window(closed int64) Span {
-	from := max(t.rings.first(), secondOf(t.defined))
+	from := max(t.rings.first(), t.began())
 	return Span{from, max(from, closed)}
 }
 

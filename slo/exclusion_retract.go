@@ -109,7 +109,7 @@ func (rs *rings) each(i int, closed int64, f func(s Span, c *cell)) {
 
 // live returns how many seconds of a slice can have been counted.
 func (t *tracker) live(s Span) int64 {
-	s.From = max(s.From, min(s.Until, secondOf(t.defined)))
+	s.From = max(s.From, min(s.Until, t.began()))
 	return s.Until - s.From - s.overlap(t.cut.spans)
 }
 

@@ -214,6 +214,6 @@ func (t *tracker) expected(closed int64) float64 {
 	if s.onNone != NoDataExclude || s.done == 0 {
 		return max(0, whole-t.excludedSlices(from, closed))
 	}
-	elapsed := float64(s.done - floorDiv(max(from, secondOf(t.defined)), s.length))
+	elapsed := float64(s.done - floorDiv(max(from, t.began()), s.length))
 	return whole - max(0, elapsed-b.total)
 }

@@ -170,6 +170,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.float(t.minute.cutTotal)
 	e.int(t.minute.excluded)
 	e.bounds(t.bounds)
+	e.int(t.back)
 	return nil
 }
 
@@ -297,6 +298,9 @@ func (t *tracker) restore(d *reader) {
 		d.cut(&t.cut)
 		t.minute.cutGood, t.minute.cutTotal, t.minute.excluded = d.float(), d.float(), d.int()
 		d.bounds(t.bounds)
+		if t.back = d.int(); t.back < 0 || t.back > lastSecond/60 {
+			d.fail()
+		}
 	}
 	t.period = 0
 	t.scale()

@@ -117,6 +117,11 @@ func trouble(s *sim, rnd *rand.Rand, second Objective) {
 		s.exclude(fmt.Sprint("x", rnd.IntN(3)), x)
 	case 13:
 		s.change(mesh.Change{Accepted: true, Deleted: []mesh.Ref{exclusionRef(fmt.Sprint("x", rnd.IntN(3)))}})
+	case 17, 18:
+		if tr := s.stage.byKey[keyOf(&second)]; tr != nil {
+			at := floorDiv(tr.began(), 60)
+			s.backfill(second, at-30, at, PastMinute{at - 20, 5, 7, 60}, PastMinute{at - 2, 1.5, 3, 30})
+		}
 	case 7, 8:
 		for code, n := range map[string]uint32{"200@a": 0} { // announced again
 			if r, ok := s.refs[code]; ok {

@@ -157,6 +157,8 @@ func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
 		s.markAll(ReasonGap)
 	case r.Is(mesh.SubjectChange):
 		s.redefine(r.Data)
+	case r.Is(SubjectBackfill):
+		s.backfill(r.Data)
 	}
 	s.tally.publish(s.Stats)
 	return s.out, nil
@@ -300,7 +302,7 @@ func Spec(partitions int, cfg Config) (bus.Spec, error) {
 	return bus.Spec{
 		Name:       StageName,
 		Partitions: partitions,
-		Reads:      []string{bus.SubjectFrame, bus.SubjectTick, mesh.SubjectChange},
+		Reads:      []string{bus.SubjectFrame, bus.SubjectTick, mesh.SubjectChange, SubjectBackfill},
 		New: func(partition int) bus.Stage {
 			c := cfg
 			c.Partition = partition

@@ -22,6 +22,7 @@ type Stats struct {
 	FramesDamaged     atomic.Uint64
 	MessagesMissing   atomic.Uint64 // of the log
 	Failovers         atomic.Uint64 // between replicas of senders
+	BackfillsRefused  atomic.Uint64 // parts of history that were wrong, came again or do not fit what is counted
 	GroupsRefused     atomic.Uint64 // frames of replica groups over the bound
 	Away              atomic.Uint64 // times that ticks had stopped for more than 30 s
 	AlertEvents       atomic.Uint64

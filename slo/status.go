@@ -54,7 +54,8 @@ type Status struct {
 	Forecast        *Forecast     `json:"forecast,omitempty"` // of the budget's end; absent where none is in sight
 	BurnRates       []BurnRate    `json:"burnRates"`
 	Alerts          []AlertStatus `json:"alerts"`
-	Coverage        float64       `json:"coverage"` // share of the window so far for which there is data, 0 to 1
+	CountedFrom     Moment        `json:"countedFrom"` // event time from which on it counts: its definition, or history that was given to it
+	Coverage        float64       `json:"coverage"`    // share of the window so far for which there is data, 0 to 1
 	Excluded        *Excluded     `json:"excluded,omitempty"`
 	AsOf            Moment        `json:"asOf"` // event time up to which everything is counted
 

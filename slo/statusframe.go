@@ -116,6 +116,7 @@ func (e *encoder) status(st *Status, asOf Moment) {
 	if st.Slice > 0 {
 		e.float(st.Slices)
 	}
+	e.int(int64(st.CountedFrom))
 	e.bool(st.Forecast != nil)
 	if f := st.Forecast; f != nil {
 		e.uint(uint64(f.Window))
@@ -215,6 +216,7 @@ func (d *reader) window(st *Status) {
 	if st.Slice > 0 {
 		st.Slices = d.float()
 	}
+	st.CountedFrom = Moment(d.int())
 	if d.bool() {
 		st.Forecast = &Forecast{Window: Duration(d.uint()), In: Duration(d.uint()), Early: Duration(d.uint()), Late: Duration(d.uint())}
 		if f := st.Forecast; f.Window <= 0 || f.In < 0 || f.Early < 0 || f.Late < 0 {

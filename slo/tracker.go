@@ -31,6 +31,7 @@ type tracker struct {
 	o          Objective
 	sli        string   // the SLI in canonical JSON, to see a change
 	defined    bus.Time // record time when this generation was defined
+	back       int64    // minute from which on history was counted too; 0: none was
 	budget     odds     // 1 - target
 	than       float64  // what values are compared with
 	tiers      []Tier
@@ -364,9 +365,9 @@ func (t *tracker) counts(closed int64) Status {
 	st := Status{
 		GlobalNamespace: t.o.GlobalNamespace, Service: t.o.Service, Name: t.o.Name,
 		Objective: t.o.Target, Window: t.o.Window.brief(), Method: t.o.Method,
-		State: t.state, Reason: t.reason, SLIBad: t.sliBad,
+		State: t.state, Reason: t.reason, SLIBad: t.sliBad, CountedFrom: Moment(t.began() * 1000),
 		Events:   Events{Good: b.good, Total: b.total},
-		Coverage: t.rings.coverage(secondOf(t.defined), closed-1, t.excludedSeconds(closed)), Excluded: t.excluded(closed),
+		Coverage: t.rings.coverage(t.began(), closed-1, t.excludedSeconds(closed)), Excluded: t.excluded(closed),
 		AsOf:   Moment(closed * int64(bus.Second)),
 		RollUp: t.o.RollUp, Group: t.o.Group, Groups: t.groupStatus(),
 	}

@@ -84,6 +84,9 @@ type applyFlags struct {
 	takeOwnership bool
 	expect        int64
 	output        string
+
+	from, since string // of --backfill
+	history     replayFlags
 }
 
 func (f *applyFlags) query() url.Values {
@@ -108,17 +111,34 @@ func applyCommand(c *cli) *cobra.Command {
 		Long: `Apply compiles the files on the server and proposes all that they define as one change. It answers for each object whether it
 was created, configured or unchanged. Nothing is deleted that is not in the files.
 
+With --backfill its SLOs are then given what they would have counted before they were defined: the history of a Prometheus or a file is
+replayed here, by the code of the engine, and its minutes are counted there.
+
 It exits with 1 when a definition has mistakes, or when somebody else owns or has changed an object.`,
-		Example: "  evenkeel apply -f slos/\n  evenkeel apply --dry-run -f checkout.yaml",
+		Example: "  evenkeel apply -f slos/\n  evenkeel apply --dry-run -f checkout.yaml\n  evenkeel apply -f checkout.yaml --backfill prometheus:http://prometheus:9090",
 		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().StringArrayVarP(&f.files, "filename", "f", nil, "file, folder, or - for the input; may be given several times")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would happen and change nothing")
 	cmd.Flags().BoolVar(&f.takeOwnership, "take-ownership", false, "also change objects that another source manages, and manage them from then on")
 	cmd.Flags().Int64Var(&f.expect, "expect-revision", -1, "refuse unless the objects still have this revision; 0: they shall not exist")
+	cmd.Flags().StringVar(&f.from, "backfill", "", "where the history of its SLOs is: prometheus:URL or openmetrics:FILE")
+	cmd.Flags().StringVar(&f.since, "since", "", "with --backfill: how far back (30d), or a time in RFC 3339; default: the longest window of the SLOs")
+	f.history.sourceFlags(cmd.Flags())
 	outputFlag(cmd, &f.output)
 	_ = cmd.MarkFlagRequired("filename") // the flag exists
-	cmd.RunE = do(func(cmd *cobra.Command, _ []string) error { return c.apply(cmd.Context(), &f) })
+	cmd.RunE = do(func(cmd *cobra.Command, _ []string) error {
+		if f.since != "" && f.from == "" {
+			return wrongUsage("--since goes with --backfill")
+		}
+		if f.dryRun && f.from != "" {
+			return wrongUsage("--backfill changes what SLOs count; evenkeel replay says what history holds, and changes nothing")
+		}
+		if err := c.apply(cmd.Context(), &f); err != nil || f.from == "" {
+			return err
+		}
+		return c.backfill(cmd.Context(), &f)
+	})
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/cmd/evenkeel/app"
@@ -60,15 +61,20 @@ ended while a rolling window held less than a tenth of its length is told, and d
 	fs.StringArrayVar(&f.compare, "compare", nil, "file or folder with other definitions to set beside; may be given several times")
 	fs.StringVarP(&f.output, "output", "o", "table", "form of the answer: table, json or html")
 	fs.StringVar(&f.progress, "progress", "auto", "on the error output: auto, always or never; auto leaves it out where json or html goes on")
+	f.sourceFlags(fs)
+	_ = cmd.MarkFlagRequired("from") // the flag exists
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "html"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = do(func(cmd *cobra.Command, args []string) error { return c.replay(cmd.Context(), &f, args) })
+	return cmd
+}
+
+// sourceFlags are those that say how a Prometheus is asked.
+func (f *replayFlags) sourceFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&f.source.Protocol, "protocol", history.ChooseAuto, "of a Prometheus: auto, remote-read or api")
 	fs.StringVar(&f.source.BearerTokenFile, "bearer-token-file", "", "file with the token to show it")
 	fs.StringVar(&f.source.BasicAuthFile, "basic-auth-file", "", "file with one line user:password")
 	fs.StringVar(&f.source.CAFile, "ca-file", "", "PEM file of the authority that signed its certificate")
 	fs.StringVar(&f.source.Tenant, "tenant", "", "tenant of a Mimir or Cortex (X-Scope-OrgID)")
-	_ = cmd.MarkFlagRequired("from") // the flag exists
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "html"}, cobra.ShellCompDirectiveNoFileComp))
-	cmd.RunE = do(func(cmd *cobra.Command, args []string) error { return c.replay(cmd.Context(), &f, args) })
-	return cmd
 }
 
 func (c *cli) replay(ctx context.Context, f *replayFlags, args []string) error {

@@ -40,25 +40,41 @@ var ErrNoObjective = errors.New("there is no SLO in it")
 // at From with these definitions and no past. Each timestamp of the history becomes one arrival and one frame; each second of event
 // time is one tick.
 func Replay(ctx context.Context, c ReplayConfig) (*report.Report, error) {
+	r, err := newReplay(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.run(ctx); err != nil {
+		return nil, err
+	}
+	return r.report(), nil
+}
+
+func newReplay(c ReplayConfig) (*replay, error) {
 	r := &replay{config: c, now: c.From}
-	var selectors []bus.Selector
 	for _, d := range c.Definitions {
 		l, err := newLane(d, c.From, c.Step)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.Name, err)
 		}
 		r.lanes = append(r.lanes, l)
+	}
+	return r, nil
+}
+
+// run reads the history and takes it through the stages.
+func (r *replay) run(ctx context.Context) error {
+	var selectors []bus.Selector
+	for _, l := range r.lanes {
 		for i := range l.objectives {
 			selectors = append(selectors, l.objectives[i].Selectors()...)
 		}
 	}
-	if err := c.Source.Read(ctx, history.Query{Selectors: selectors, From: c.From, To: c.Until}, func(m *history.Moment) error { return r.take(ctx, m) }); err != nil {
-		return nil, err
+	q := history.Query{Selectors: selectors, From: r.config.From, To: r.config.Until}
+	if err := r.config.Source.Read(ctx, q, func(m *history.Moment) error { return r.take(ctx, m) }); err != nil {
+		return err
 	}
-	if err := r.finish(); err != nil {
-		return nil, err
-	}
-	return r.report(), nil
+	return r.finish()
 }
 
 // A replay is one run over history.
@@ -166,6 +182,7 @@ type lane struct {
 	stages     []partition
 	stats      slo.Stats
 	collector  *report.Collector
+	ledger     func(*slo.LedgerFrame) // if set, is told each minute
 
 	now     bus.Time // record time
 	seq     uint64
@@ -186,12 +203,9 @@ const replaySender = "replay"
 
 func newLane(d ReplayDefinitions, from, step bus.Time) (*lane, error) {
 	l := &lane{name: d.Name, now: from}
-	for i := range d.Set {
-		os, err := objectivesOf(&d.Set[i])
-		if err != nil {
-			return nil, err
-		}
-		l.objectives = append(l.objectives, os...)
+	var err error
+	if l.objectives, err = Objectives(d); err != nil {
+		return nil, err
 	}
 	if len(l.objectives) == 0 {
 		return nil, ErrNoObjective
@@ -299,6 +313,9 @@ func (l *lane) step(r bus.Record, f *bus.Frame) error {
 		}
 		for k := range drafts {
 			if err := l.collector.Take(p.number, l.now, &drafts[k]); err != nil {
+				return fmt.Errorf("partition %d: %w", p.number, err)
+			}
+			if err := l.takeLedger(&drafts[k]); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
 		}
