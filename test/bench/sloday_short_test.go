@@ -21,7 +21,7 @@ func TestPeersBenchSLODayShort(t *testing.T) {
 	if len(days) != 3 || days[0].cpu <= 0 {
 		t.Errorf("%v", days)
 	}
-	if said := manySLOs(t, 200, 10, 30, 10); !strings.HasPrefix(said, "200 SLOs over 30 days with 10 series each") {
+	if said := manySLOs(t, 200, 10, 10, 30, 10); !strings.HasPrefix(said, "200 SLOs over 30 days on 10 metrics with 10 series each") {
 		t.Error(said)
 	}
 }

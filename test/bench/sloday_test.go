@@ -227,7 +227,7 @@ func prometheusDays(tb testing.TB, path string, h history, interval string, eval
 	pyrra := r.cost(tb, pyrraIncrease(interval), "checkout-availability-increase", 1, max(2, evaluations/2))
 	r.says(tb, "http_requests:increase30d", 2)
 	return []sloDay{
-		{"Prometheus, the 17 rules of Sloth", sloth * secondsOfDay / slothEvery, fmt.Sprintf("%.3f s an evaluation, every 60 s", sloth)},
+		{"Prometheus, the 17 rules of Sloth", sloth * secondsOfDay / slothEvery, fmt.Sprintf("%.3f s an evaluation, every 60 s; above %.4f of a processor at rest", sloth, r.idle)},
 		{"Prometheus, Pyrra's increase over 30 days", pyrra * secondsOfDay / pyrraEvery, fmt.Sprintf("%.3f s an evaluation, every 150 s", pyrra)},
 	}
 }
