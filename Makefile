@@ -4,6 +4,7 @@ GO    ?= go
 DATA  ?= data
 SEEDS ?= 8
 KILLS ?= 50
+CASES ?= 1000
 
 # The race detector needs a C compiler; without one the same tests run without it, and say so.
 RACE := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
@@ -25,6 +26,7 @@ check: ## formatting, vet and the layer law
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags peers,bench ./test/...
+	cd test/oracle && $(GO) vet ./...
 	$(GO) test ./test/layers
 
 test: ## everything, with real peers; the last line counts
@@ -32,13 +34,15 @@ test: ## everything, with real peers; the last line counts
 	$(GO) build -o bin/tally ./test/tally && { \
 	$(GO) test -json -shuffle=on $(RACE) $(PURE) 2>&1; \
 	$(GO) test -json -shuffle=on -timeout 20m $$($(GO) list ./... | grep -vxE "$$($(GO) list $(PURE) | paste -sd'|')") 2>&1; \
+	(cd test/oracle && $(GO) test -json -shuffle=on -timeout 20m ./...) 2>&1; \
 	$(GO) test -json -tags peers -timeout 60m -p 2 -parallel 4 -run Peers ./test/... 2>&1; \
 	} | ./bin/tally
 
-bench: ## samples per CPU-second beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5' shortens)
+bench: ## samples per CPU-second, and CPU of an SLO a day, beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5 -days 1 -slos 1000' shortens)
 	$(GO) test -tags bench -count 1 -timeout 120m -run TestBench -v ./test/bench -args $(BENCH)
 
-soak: ## 50 kills and many seeds
+soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus
+	cd test/oracle && $(GO) test -count 1 -timeout 60m -run TestOracle -v . -cases $(CASES)
 	$(GO) test -tags peers -count 1 -timeout 300m -parallel 4 -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
 
 clean: ## what was built here; the cache of peers stays

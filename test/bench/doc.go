@@ -9,5 +9,8 @@
 // build a store that can be queried later and do not sync each request to disk; Evenkeel syncs each request before it answers, keeps only
 // what some SLO needs, and can be asked nothing but SLOs.
 //
+// A second part compares what one SLO of 1,000 series costs in a day: Evenkeel's stage and server, and a Prometheus over thirty days of
+// history that evaluates the rules of Sloth and Pyrra; and it holds 100,000 SLOs in one process.
+//
 // `make bench` runs it (build tag "bench"); BENCH='-series 100000 -seconds 5' shortens it.
 package bench
