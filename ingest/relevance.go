@@ -20,15 +20,8 @@ type index struct {
 	beside map[string][]*bound
 }
 
-// rules are selectors, found by the metric's name and then by one more equality that tells them apart best.
-type rules struct {
-	byName map[string]*group
-}
-
-type group struct {
-	byPair map[bus.Label][]*rule
-	rest   []*rule // without an equality on another label than the name
-}
+// rules are selectors, found by the labels they ask for.
+type rules = bus.SelectorIndex[*rule]
 
 type rule struct {
 	selector  bus.Selector
@@ -65,12 +58,14 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 		}
 	}
 	for ns, rs := range bySpace {
-		x.spaces[ns] = newRules(rs)
+		x.spaces[ns] = bus.NewSelectorIndex(rs, selectorOf)
 	}
-	x.all = newRules(all)
+	x.all = bus.NewSelectorIndex(all, selectorOf)
 	x.digest = sum.Sum64()
 	return x
 }
+
+func selectorOf(r **rule) bus.Selector { return (*r).selector }
 
 func digest(h hash.Hash, partition int, texts ...string) {
 	var n [8]byte
@@ -85,51 +80,6 @@ func digest(h hash.Hash, partition int, texts ...string) {
 	}
 }
 
-func newRules(rs []*rule) *rules {
-	byName := map[string][]*rule{}
-	for _, r := range rs {
-		n := r.selector.MetricName() // "": none or an expression
-		byName[n] = append(byName[n], r)
-	}
-	out := &rules{byName: make(map[string]*group, len(byName))}
-	for n, rs := range byName {
-		out.byName[n] = newGroup(rs)
-	}
-	return out
-}
-
-func newGroup(rs []*rule) *group {
-	count := map[bus.Label]int{}
-	for _, r := range rs {
-		for _, m := range r.selector.Matchers() {
-			if pairs(m) {
-				count[bus.Label{Name: m.Name, Value: m.Value}]++
-			}
-		}
-	}
-	g := &group{byPair: map[bus.Label][]*rule{}}
-	for _, r := range rs {
-		var best bus.Label
-		for _, m := range r.selector.Matchers() {
-			l := bus.Label{Name: m.Name, Value: m.Value}
-			if pairs(m) && (best.Name == "" || count[l] < count[best]) {
-				best = l
-			}
-		}
-		if best.Name == "" {
-			g.rest = append(g.rest, r)
-		} else {
-			g.byPair[best] = append(g.byPair[best], r)
-		}
-	}
-	return g
-}
-
-// pairs reports whether a series that the matcher selects must have that very label.
-func pairs(m bus.Matcher) bool {
-	return m.Type == bus.MatchEqual && m.Value != "" && m.Name != "__name__"
-}
-
 // match returns the set of partitions that need the series, and appends the rules that say so to hits.
 func (x *index) match(space string, ls bus.Labels, hits []*rule) (uint64, []*rule) {
 	rs := x.all
@@ -140,33 +90,17 @@ func (x *index) match(space string, ls bus.Labels, hits []*rule) (uint64, []*rul
 		return 0, hits
 	}
 	before := len(hits)
-	hits = rs.byName[ls.Get("__name__")].match(ls, hits)
-	hits = rs.byName[""].match(ls, hits)
+	atMost := ls.Get(slo.LabelAtMost)
+	rs.Candidates(ls, func(r **rule) {
+		if (*r).cutBy(atMost) && (*r).selector.Matches(ls) {
+			hits = append(hits, *r)
+		}
+	})
 	var mask uint64
 	for _, r := range hits[before:] {
 		mask |= 1 << r.partition
 	}
 	return mask, hits
-}
-
-func (g *group) match(ls bus.Labels, hits []*rule) []*rule {
-	if g == nil {
-		return hits
-	}
-	atMost := ls.Get(slo.LabelAtMost)
-	for _, r := range g.rest {
-		if r.cutBy(atMost) && r.selector.Matches(ls) {
-			hits = append(hits, r)
-		}
-	}
-	for _, l := range ls {
-		for _, r := range g.byPair[l] {
-			if r.cutBy(atMost) && r.selector.Matches(ls) {
-				hits = append(hits, r)
-			}
-		}
-	}
-	return hits
 }
 
 // cutBy reports whether the rule is about parts of histograms that were cut there; "" stands for series that are none, and for a

@@ -56,9 +56,9 @@ type term struct {
 	cut         *Cut // nil: it counts whole series
 }
 
-// index builds the matcher's index anew: by metric name, and those without one.
+// index builds the matcher's index anew.
 func (s *Stage) index() {
-	s.byName, s.unnamed = map[string][]term{}, nil
+	var terms []term
 	for _, t := range s.order {
 		if t.rollUp != nil || t.o.Composite != nil {
 			continue // what matches the roll-up counts in its groups; a composite has members
@@ -71,11 +71,7 @@ func (s *Stage) index() {
 				if at := e.Terms[i].AtMost; at != nil {
 					tm.cut = NewCut(*at)
 				}
-				if name := tm.selector.MetricName(); name != "" {
-					s.byName[name] = append(s.byName[name], tm)
-				} else {
-					s.unnamed = append(s.unnamed, tm)
-				}
+				terms = append(terms, tm)
 			}
 		}
 		if g := sli.Gauge; g != nil {
@@ -90,6 +86,7 @@ func (s *Stage) index() {
 			add(sli.Good, 1, 0)
 		}
 	}
+	s.terms = bus.NewSelectorIndex(terms, func(t *term) bus.Selector { return *t.selector })
 }
 
 // announce binds a ref of a writer to its series, which it makes or matches again when definitions have changed since.
@@ -161,28 +158,25 @@ func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []tar
 func (s *Stage) find(gns string, labels bus.Labels) []target {
 	s.found = s.found[:0]
 	atMost := labels.Get(LabelAtMost)
-	for _, terms := range [2][]term{s.byName[labels.Get("__name__")], s.unnamed} {
-		for k := range terms {
-			tm := &terms[k]
-			tr := s.trackers[tm.slot]
-			if gns != "" && gns != tr.o.GlobalNamespace || !tm.selector.Matches(labels) {
-				continue
-			}
-			if len(tr.bounds) > 0 {
-				tr.meet(labels)
-			}
-			f := 1.0
-			if tm.cut != nil || atMost != "" {
-				if tm.cut == nil || tm.cut.Text != atMost {
-					continue
-				}
-				if f, _ = tm.cut.factor(labels.Get(LabelPart)); f == 0 && tm.total == 0 {
-					continue
-				}
-			}
-			s.found = addTarget(s.found, tm, f)
+	s.terms.Candidates(labels, func(tm *term) {
+		tr := s.trackers[tm.slot]
+		if gns != "" && gns != tr.o.GlobalNamespace || !tm.selector.Matches(labels) {
+			return
 		}
-	}
+		if len(tr.bounds) > 0 {
+			tr.meet(labels)
+		}
+		f := 1.0
+		if tm.cut != nil || atMost != "" {
+			if tm.cut == nil || tm.cut.Text != atMost {
+				return
+			}
+			if f, _ = tm.cut.factor(labels.Get(LabelPart)); f == 0 && tm.total == 0 {
+				return
+			}
+		}
+		s.found = addTarget(s.found, tm, f)
+	})
 	slices.SortFunc(s.found, func(a, b target) int { return int(a.slot - b.slot) })
 	return s.found
 }

@@ -75,8 +75,7 @@ type Stage struct {
 	byKey      map[string]*tracker
 	groupCount int    // of trackers that are groups of another one
 	defined    uint32 // rises when terms change
-	byName     map[string][]term
-	unnamed    []term
+	terms      *bus.SelectorIndex[term]
 
 	exclusions []*exclusion // by definition
 
