@@ -41,6 +41,8 @@ func (r *run) objective(d *mesh.Document, def *mesh.Definition) (o slo.Objective
 	o.Method, o.Slice = r.budgeting(d, s)
 	o.OnNoData = r.noData(d, s, o.Method)
 	o.SLI = r.sli(d, s, o.Service)
+	r.groups(d, s.GroupBy, &o)
+	r.splits(d, &o)
 	o.Alerting = r.alerting(d, s, &o, def)
 	return o, len(r.problems) == before
 }

@@ -28,6 +28,7 @@ type spec struct {
 	SLI             *sli       `json:"sli"`
 	OnNoData        string     `json:"onNoData"`
 	Budgeting       *budgeting `json:"budgeting"`
+	GroupBy         *groupBy   `json:"groupBy"`
 	Alerts          *alerts    `json:"alerts"`
 }
 
@@ -60,6 +61,12 @@ type sli struct {
 	Good         string            `json:"good"`
 	Bad          string            `json:"bad"`
 	Total        string            `json:"total"`
+}
+
+type groupBy struct {
+	Labels []string `json:"labels"`
+	Max    int      `json:"max"`
+	Alerts string   `json:"alerts"`
 }
 
 type availability struct {
