@@ -353,6 +353,32 @@ func TestGroupsInStatusFrames(t *testing.T) {
 	}
 }
 
+// Each group that falls silent would page, although the alert is about the service as a whole; or nobody would hear of that.
+func TestAlertsOfTheRollUp(t *testing.T) {
+	names := func(ts []Tier) (out []string) {
+		for _, t := range ts {
+			out = append(out, t.Name)
+		}
+		return out
+	}
+	for who, want := range map[string][2][]string{
+		"": {{"absent"}, {"page"}}, GroupAlertsGroups: {{"absent"}, {"page"}}, GroupAlertsRollUp: {{"page", "absent"}, nil}, GroupAlertsBoth: {{"page", "absent"}, {"page"}},
+	} {
+		o := byInstance(t, func(o *Objective) {
+			o.GroupAlerts = who
+			tiers, _ := DefaultTiers(o.Target, o.Window.Duration)
+			o.Alerting = Alerting{Tiers: tiers[:1], Extra: []Tier{{Name: "absent", Severity: SeverityPage, Absent: Duration(5 * bus.Minute), RollUp: true}}}
+		})
+		if err := o.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		g := o.group([]string{"a"})
+		if d := cmp.Diff(want, [2][]string{names(o.Tiers()), names(g.Tiers())}); d != "" {
+			t.Errorf("%s (-want +got):\n%s", who, d)
+		}
+	}
+}
+
 // Scaling would look at the SLOs of single regions as well as at the one of the service.
 func TestGroupsAreNotActionable(t *testing.T) {
 	o := byInstance(t, func(o *Objective) { o.Type = TypeActionable })
