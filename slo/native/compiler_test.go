@@ -232,6 +232,7 @@ func TestMistakes(t *testing.T) {
 		"sli: {good: a_total, total: c_total, match: {a: b}}":                          "match belongs to a source",
 		"sli: {good: 'avg(a_total)', total: c_total}":                                  "7:16: ",
 		"sli: {good: 'rate(a_total[5m])', total: c_total}":                             "they have different scales",
+		"composite: {members: [{service: a, slo: b}]}":                                 "sli and composite exclude each other",
 		"groupBy: {max: 5}":                         "spec.groupBy.labels is missing (write for example labels: [region])",
 		"groupBy: {label: [a]}":                     `did you mean "labels"?`,
 		"groupBy: {labels: []}":                     "there are no labels to group by",

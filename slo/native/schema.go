@@ -29,6 +29,7 @@ type spec struct {
 	OnNoData        string     `json:"onNoData"`
 	Budgeting       *budgeting `json:"budgeting"`
 	GroupBy         *groupBy   `json:"groupBy"`
+	Composite       *composite `json:"composite"`
 	Alerts          *alerts    `json:"alerts"`
 }
 
@@ -67,6 +68,18 @@ type groupBy struct {
 	Labels []string `json:"labels"`
 	Max    int      `json:"max"`
 	Alerts string   `json:"alerts"`
+}
+
+type composite struct {
+	Method  string   `json:"method"`
+	Members []member `json:"members"`
+}
+
+type member struct {
+	Service   string     `json:"service"`
+	SLO       string     `json:"slo"`
+	Weight    *mesh.Node `json:"weight"`
+	Objective *mesh.Node `json:"objective"`
 }
 
 type availability struct {
