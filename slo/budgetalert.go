@@ -162,6 +162,18 @@ func (t *tracker) bySure(f *Forecast) bool {
 	return t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(r.good, r.total)
 }
 
+// absentLookback bounds what patience adds; it is as long as a query of Prometheus goes on seeing a last sample.
+const absentLookback = 5 * bus.Minute
+
+// patience is the least silence that an alert on absent data takes for one: four of the SLO's own intervals, so that a shorter time in the
+// definition does not tell of single scrapes that fail. Until two samples have told the interval it is the whole lookback.
+func (t *tracker) patience() bus.Time {
+	if t.interval == 0 {
+		return absentLookback
+	}
+	return min(bus.Time(4*t.interval)*bus.Second, absentLookback)
+}
+
 // watchAbsence decides, at each tick, about alerts that samples do not come. An engine that was away begins to wait anew.
 func (s *Stage) watchAbsence(t *tracker) {
 	for i := range t.tiers {
@@ -175,7 +187,7 @@ func (s *Stage) watchAbsence(t *tracker) {
 		}
 		silent := s.now - max(t.fed, t.defined, s.hold, bus.Time(t.cut.at+lagAllowed+1)*bus.Second)
 		switch {
-		case a.state == AlertInactive && silent >= after.Time():
+		case a.state == AlertInactive && silent >= max(after.Time(), t.patience()):
 			a.begin(t, i, s.now)
 			s.change(t, i, AlertFiring, ReasonDataAbsent, s.now, false)
 		case a.state == AlertFiring && t.fed > a.since:

@@ -64,6 +64,28 @@ func TestAbsentAlerts(t *testing.T) {
 	}
 }
 
+// A short time without data would page at each scrape that is late or fails.
+func TestShortAbsence(t *testing.T) {
+	s := newSim(t)
+	o := simObjective(t, "0.9", "7d")
+	extra(Tier{Name: "no-data", Severity: SeverityPage, Absent: Duration(bus.Minute)})(&o)
+	s.define(o)
+	for i := range 20 {
+		s.traffic(1, func(int) (float64, float64) { return 1, 0 })
+		s.run(59)
+		if i == 12 {
+			s.run(60) // one is missing
+		}
+	}
+	if got := s.alerts(); len(got) > 0 {
+		t.Fatalf("scrapes of a minute: %v", got)
+	}
+	s.run(300)
+	if d := cmp.Diff([]string{"no-data firing DataAbsent"}, s.alerts()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 // A team would be told of the end of its budget when it is over: the forecast says when, with an interval, and an alert says so in time.
 func TestForecast(t *testing.T) {
 	s := newSim(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 
 	"evenkeel.dev/bus"
 )
@@ -14,6 +15,9 @@ const (
 	JoinWeightedMean = "WeightedMean" // the mean of their shares, by their weights
 	JoinAllMustHold  = "AllMustHold"  // a minute is good when each member meets its own objective in it, else bad
 )
+
+// Joins lists the ways to join members.
+func Joins() []string { return []string{JoinWorst, JoinWeightedMean, JoinAllMustHold} }
 
 // MaxMembers bounds the members of a composite.
 const MaxMembers = 50
@@ -45,8 +49,8 @@ func NewComposite(o Objective, c Composite) Objective {
 func (o *Objective) validateComposite() error {
 	c := o.Composite
 	switch {
-	case c.Join != JoinWorst && c.Join != JoinWeightedMean && c.Join != JoinAllMustHold:
-		return fmt.Errorf("members cannot be joined by %q; it is %s, %s or %s", c.Join, JoinWorst, JoinWeightedMean, JoinAllMustHold)
+	case !slices.Contains(Joins(), c.Join):
+		return fmt.Errorf("members cannot be joined by %q; it is one of %s", c.Join, strings.Join(Joins(), ", "))
 	case len(c.Members) < 1 || len(c.Members) > MaxMembers:
 		return fmt.Errorf("a composite has %d members; from 1 to %d are allowed", len(c.Members), MaxMembers)
 	case o.SLI.Gauge != nil || o.SLI.Good != nil || o.SLI.Bad != nil || len(o.SLI.Total.Terms) > 0:

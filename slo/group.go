@@ -19,6 +19,7 @@ const (
 	DefaultMaxGroups = 100
 	MaxGroups        = 1000
 
+	maxGroupLabel = 128 // bytes of a label's name
 	maxGroupValue = 256 // bytes of a label's value; a longer one tells no group
 	maxGroupSlug  = 120 // bytes of a name after the roll-up's; a longer one ends in a hash
 )
@@ -53,23 +54,14 @@ type Groups struct {
 
 // validateGroups checks what an objective says of groups.
 func (o *Objective) validateGroups() error {
-	seen := map[string]bool{}
-	for _, l := range o.GroupBy {
-		switch {
-		case l == "" || len(l) > 128 || !utf8.ValidString(l) || strings.HasPrefix(l, "__"):
-			return fmt.Errorf("groups by the label %q: a label has 1 to 128 bytes and does not begin with __", l)
-		case seen[l]:
-			return fmt.Errorf("groups by the label %q twice", l)
-		}
-		seen[l] = true
+	if err := CheckGroupBy(o.GroupBy); err != nil {
+		return fmt.Errorf("groups by: %w", err)
 	}
 	switch {
-	case len(o.GroupBy) > MaxGroupLabels:
-		return fmt.Errorf("groups by %d labels; at most %d are allowed", len(o.GroupBy), MaxGroupLabels)
 	case o.MaxGroups < 0 || o.MaxGroups > MaxGroups:
 		return fmt.Errorf("at most %d groups: from 1 to %d are allowed", o.MaxGroups, MaxGroups)
-	case o.GroupAlerts != "" && o.GroupAlerts != GroupAlertsGroups && o.GroupAlerts != GroupAlertsRollUp && o.GroupAlerts != GroupAlertsBoth:
-		return fmt.Errorf("the alerts of groups %q are not known; it is %s, %s or %s", o.GroupAlerts, GroupAlertsGroups, GroupAlertsRollUp, GroupAlertsBoth)
+	case o.GroupAlerts != "" && !slices.Contains(GroupAlerts(), o.GroupAlerts):
+		return fmt.Errorf("the alerts of groups %q are not known; it is one of %s", o.GroupAlerts, strings.Join(GroupAlerts(), ", "))
 	case len(o.GroupBy) == 0 && o.RollUp == "" && (o.MaxGroups != 0 || o.GroupAlerts != ""):
 		return fmt.Errorf("a bound or alerts of groups need labels to group by")
 	case o.RollUp != "" && (len(o.GroupBy) > 0 || len(o.Group) == 0):
@@ -88,9 +80,11 @@ func (o *Objective) silent() bool {
 
 func (o *Objective) maxGroups() int { return cmp.Or(o.MaxGroups, DefaultMaxGroups) }
 
-// group returns the objective of one group: the same but for its name and what says which group it is.
+// group returns the objective of one group: the same but for its name and what says which group it is. Where the roll-up is the actionable
+// one of its service, it alone is.
 func (o *Objective) group(values []string) Objective {
 	g := *o
+	g.Type = ""
 	g.Name, g.RollUp, g.GroupBy, g.MaxGroups, g.Group = groupName(o.Name, values), o.Name, nil, 0, map[string]string{}
 	if g.DisplayName != "" {
 		g.DisplayName += " (" + strings.Join(values, ", ") + ")"

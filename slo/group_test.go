@@ -315,13 +315,13 @@ func FuzzGroupNames(f *testing.F) {
 // A definition that cannot work would be taken, and the stage be stopped by its own state.
 func TestGroupsAreChecked(t *testing.T) {
 	for want, with := range map[string]func(o *Objective){
-		"4 labels":                 func(o *Objective) { o.GroupBy = []string{"a", "b", "c", "d"} },
-		"twice":                    func(o *Objective) { o.GroupBy = []string{"a", "a"} },
-		"does not begin with __":   func(o *Objective) { o.GroupBy = []string{"__name__"} },
-		"at most 1001 groups":      func(o *Objective) { o.MaxGroups = 1001 },
-		"alerts of groups \"All\"": func(o *Objective) { o.GroupAlerts = "All" },
-		"need labels":              func(o *Objective) { o.GroupBy, o.MaxGroups = nil, 3 },
-		"no groups of its own":     func(o *Objective) { o.RollUp = "x" },
+		"4 labels": func(o *Objective) { o.GroupBy = []string{"a", "b", "c", "d"} },
+		"twice":    func(o *Objective) { o.GroupBy = []string{"a", "a"} },
+		"labels that begin with __ are Prometheus": func(o *Objective) { o.GroupBy = []string{"__name__"} },
+		"at most 1001 groups":                      func(o *Objective) { o.MaxGroups = 1001 },
+		"alerts of groups \"All\"":                 func(o *Objective) { o.GroupAlerts = "All" },
+		"need labels":                              func(o *Objective) { o.GroupBy, o.MaxGroups = nil, 3 },
+		"no groups of its own":                     func(o *Objective) { o.RollUp = "x" },
 	} {
 		o := byInstance(t, with)
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
@@ -350,5 +350,39 @@ func TestGroupsInStatusFrames(t *testing.T) {
 	}
 	if d := cmp.Diff(f, got, cmp.AllowUnexported(Decimal{})); d != "" || got.Statuses[0].Groups.Ungrouped != 2 || got.Statuses[1].Group["job"] != "shop" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// Each group that falls silent would page, although the alert is about the service as a whole; or nobody would hear of that.
+func TestAlertsOfTheRollUp(t *testing.T) {
+	names := func(ts []Tier) (out []string) {
+		for _, t := range ts {
+			out = append(out, t.Name)
+		}
+		return out
+	}
+	for who, want := range map[string][2][]string{
+		"": {{"absent"}, {"page"}}, GroupAlertsGroups: {{"absent"}, {"page"}}, GroupAlertsRollUp: {{"page", "absent"}, nil}, GroupAlertsBoth: {{"page", "absent"}, {"page"}},
+	} {
+		o := byInstance(t, func(o *Objective) {
+			o.GroupAlerts = who
+			tiers, _ := DefaultTiers(o.Target, o.Window.Duration)
+			o.Alerting = Alerting{Tiers: tiers[:1], Extra: []Tier{{Name: "absent", Severity: SeverityPage, Absent: Duration(5 * bus.Minute), RollUp: true}}}
+		})
+		if err := o.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		g := o.group([]string{"a"})
+		if d := cmp.Diff(want, [2][]string{names(o.Tiers()), names(g.Tiers())}); d != "" {
+			t.Errorf("%s (-want +got):\n%s", who, d)
+		}
+	}
+}
+
+// Scaling would look at the SLOs of single regions as well as at the one of the service.
+func TestGroupsAreNotActionable(t *testing.T) {
+	o := byInstance(t, func(o *Objective) { o.Type = TypeActionable })
+	if g := o.group([]string{"a"}); g.Type != "" || o.Type != TypeActionable {
+		t.Errorf("the group is %q, the roll-up %q", g.Type, o.Type)
 	}
 }

@@ -174,6 +174,7 @@ type Tier struct {
 	Spent      *Decimal   `json:"spent,omitempty"`      // it fires when this share of the budget is spent
 	Exhaustion Duration   `json:"exhaustion,omitempty"` // it fires when the budget is foretold to end within this time
 	Absent     Duration   `json:"absent,omitempty"`     // it fires when no samples have come for this time
+	RollUp     bool       `json:"rollUp,omitempty"`     // of an objective that groups: it itself has this alert, whoever has the others, and no group has it
 	Notify     []string   `json:"notify,omitempty"`
 }
 

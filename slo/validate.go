@@ -85,10 +85,17 @@ func (o *Objective) Tiers() []Tier { return o.tiersFor(o.Window.Duration) }
 // tiersFor returns the tiers with the factors of a window of this length. Which tiers and windows there are follows from the usual
 // length alone, so that a short month does not lose an alert.
 func (o *Objective) tiersFor(length Duration) []Tier {
-	if o.silent() {
-		return nil
+	tiers := o.tiersOf(length)
+	if len(o.GroupBy) == 0 && o.RollUp == "" {
+		return tiers
 	}
-	return o.tiersOf(length)
+	var out []Tier
+	for _, t := range tiers {
+		if t.RollUp && o.RollUp == "" || !t.RollUp && !o.silent() {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // tiersOf returns the tiers whether the objective alerts itself or leaves that to its groups or roll-up.

@@ -8,6 +8,7 @@ type Written struct {
 	Description      string
 	Labels           map[string]string
 	Annotations      map[string]string // of the definition, those that mean nothing here
-	Good, Bad, Total string            // PromQL; of Good and Bad exactly one
+	Good, Bad, Total string            // PromQL; of Good and Bad exactly one; none where the SLI is over values
+	Values           string            // PromQL; the series of an SLI over values
 	Counter          bool              // the queries name counters as they stand
 }

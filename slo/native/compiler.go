@@ -15,7 +15,9 @@
 //   - the metrics of a source are told apart by labels that follow from the target and the namespace. The namespace is asked for only
 //     where metadata.namespace is written, and match replaces a label that a source asks for or adds one;
 //   - without alerts an SLO has the page and ticket alerts of the SRE workbook; alerts.burnRate.tiers: [] has none;
-//   - a service has one Actionable SLO at most.
+//   - a service has one Actionable SLO at most;
+//   - a composite names its members by service and name, whatever kind of definition they come from. One that does not exist is a member
+//     without data; a composite, or an SLO that counts slices of time, cannot be one.
 package native
 
 import (
@@ -86,6 +88,7 @@ func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]
 	for i := range docs {
 		out = append(out, r.definition(&docs[i]))
 	}
+	r.checkMembers(docs, out, existing, fresh)
 	return out, mesh.SortProblems(r.problems)
 }
 

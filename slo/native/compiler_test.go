@@ -1,6 +1,7 @@
 package native
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -231,14 +232,29 @@ func TestMistakes(t *testing.T) {
 		"sli: {good: a_total, total: c_total, match: {a: b}}":                          "match belongs to a source",
 		"sli: {good: 'avg(a_total)', total: c_total}":                                  "7:16: ",
 		"sli: {good: 'rate(a_total[5m])', total: c_total}":                             "they have different scales",
-		"alerts: {budgetSpent: [half]}":                                                `"half" is no share of the budget`,
-		"alerts: {budgetSpent: [50%, 50%]}":                                            "50% stands twice",
-		"alerts: {exhaustion: 3}":                                                      "spec.alerts.exhaustion",
-		"alerts: {burnRate: {tiers: [page]}}":                                          `unknown tier "page" (did you mean "Page"?)`,
-		"alerts: {burnRate: {tiers: [Page, Page]}}":                                    "the tier Page stands twice",
-		"alerts: {notifyRefs: [{}]}":                                                   "notifyRefs[0].name is missing",
-		"alerts: {notifyRefs: [{name: A}]}":                                            "is not a DNS label",
-		"alerts: {runbook: wiki}":                                                      "the runbook is not an http or https URL",
+		"composite: {members: [{service: a, slo: b}]}":                                 "sli and composite exclude each other",
+		"groupBy: {max: 5}":                         "spec.groupBy.labels is missing (write for example labels: [region])",
+		"groupBy: {label: [a]}":                     `did you mean "labels"?`,
+		"groupBy: {labels: []}":                     "there are no labels to group by",
+		"groupBy: {labels: region}":                 "spec.groupBy.labels must be a list",
+		"groupBy: {labels: [null]}":                 "an empty name of a label",
+		"groupBy: {labels: [a, '']}":                "8:25: an empty name of a label",
+		"groupBy: {labels: [a, __name__]}":          `8:25: "__name__" cannot tell groups`,
+		"groupBy: {labels: [a, a]}":                 `8:25: the label "a" stands twice`,
+		"groupBy: {labels: [a, b, c, d]}":           "4 labels; at most 3 are allowed",
+		"groupBy: {labels: [response_code]}":        `8:22: the label "response_code" tells good events from bad ones`,
+		"groupBy: {labels: [a], max: 0}":            "0 is no number of groups from 1 to 1000 (it is 100 where none is written)",
+		"groupBy: {labels: [a], max: 1001}":         "1001 is no number of groups",
+		"groupBy: {labels: [a], max: 1.5}":          "spec.groupBy.max must be a whole number",
+		"groupBy: {labels: [a], alerts: Rollup}":    `unknown alerts "Rollup" (did you mean "RollUp"?)`,
+		"alerts: {budgetSpent: [half]}":             `"half" is no share of the budget`,
+		"alerts: {budgetSpent: [50%, 50%]}":         "50% stands twice",
+		"alerts: {exhaustion: 3}":                   "spec.alerts.exhaustion",
+		"alerts: {burnRate: {tiers: [page]}}":       `unknown tier "page" (did you mean "Page"?)`,
+		"alerts: {burnRate: {tiers: [Page, Page]}}": "the tier Page stands twice",
+		"alerts: {notifyRefs: [{}]}":                "notifyRefs[0].name is missing",
+		"alerts: {notifyRefs: [{name: A}]}":         "is not a DNS label",
+		"alerts: {runbook: wiki}":                   "the runbook is not an http or https URL",
 	} {
 		_, _, ps := compiled(t, base(line))
 		var said strings.Builder
@@ -366,5 +382,30 @@ func TestBudgetAlerts(t *testing.T) {
 	_, ps = compiler(t).Compile(documents(t, base("alerts: {absent: 5s}")), nil)
 	if len(ps) != 1 || !strings.Contains(ps[0].Message, "data are absent after 1m at the least") {
 		t.Errorf("absent after 5s: %v", ps)
+	}
+}
+
+// One definition would not become one SLO for each region, or with another bound, or others would be paged.
+func TestGroups(t *testing.T) {
+	for line, want := range map[string]slo.Objective{
+		"groupBy: {labels: [region]}":                                {GroupBy: []string{"region"}},
+		"groupBy: {labels: [region, zone], max: 50, alerts: RollUp}": {GroupBy: []string{"region", "zone"}, MaxGroups: 50, GroupAlerts: slo.GroupAlertsRollUp},
+		"groupBy: {labels: [region], alerts: Groups}":                {GroupBy: []string{"region"}, GroupAlerts: slo.GroupAlertsGroups},
+		"groupBy: {labels: [region], alerts: Both}":                  {GroupBy: []string{"region"}, GroupAlerts: slo.GroupAlertsBoth},
+		"groupBy: null": {},
+	} {
+		ds, ps := compiler(t).Compile(documents(t, base(line)), nil)
+		if len(ps) > 0 {
+			t.Errorf("%s: %v", line, ps)
+			continue
+		}
+		var os []slo.Objective
+		if err := json.Unmarshal(ds[0].Compiled, &os); err != nil || len(os) != 1 {
+			t.Fatal(err, len(os))
+		}
+		got := slo.Objective{GroupBy: os[0].GroupBy, MaxGroups: os[0].MaxGroups, GroupAlerts: os[0].GroupAlerts}
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b slo.Decimal) bool { return a.String() == b.String() })); d != "" {
+			t.Errorf("%s (-want +got):\n%s", line, d)
+		}
 	}
 }

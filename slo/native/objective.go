@@ -38,9 +38,15 @@ func (r *run) objective(d *mesh.Document, def *mesh.Definition) (o slo.Objective
 	o.Type = r.objectiveType(d, s)
 	o.Target = r.target(d, s)
 	o.Window = r.window(d, s)
-	o.Method, o.Slice = r.budgeting(d, s)
+	if s.Composite != nil {
+		o = r.composite(d, s, o)
+	} else {
+		o.Method, o.Slice = r.budgeting(d, s)
+		o.SLI = r.sli(d, s, o.Service)
+		r.groups(d, s.GroupBy, &o)
+		r.splits(d, &o)
+	}
 	o.OnNoData = r.noData(d, s, o.Method)
-	o.SLI = r.sli(d, s, o.Service)
 	o.Alerting = r.alerting(d, s, &o, def)
 	return o, len(r.problems) == before
 }

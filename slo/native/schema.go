@@ -28,6 +28,8 @@ type spec struct {
 	SLI             *sli       `json:"sli"`
 	OnNoData        string     `json:"onNoData"`
 	Budgeting       *budgeting `json:"budgeting"`
+	GroupBy         *groupBy   `json:"groupBy"`
+	Composite       *composite `json:"composite"`
 	Alerts          *alerts    `json:"alerts"`
 }
 
@@ -60,6 +62,24 @@ type sli struct {
 	Good         string            `json:"good"`
 	Bad          string            `json:"bad"`
 	Total        string            `json:"total"`
+}
+
+type groupBy struct {
+	Labels []string `json:"labels"`
+	Max    int      `json:"max"`
+	Alerts string   `json:"alerts"`
+}
+
+type composite struct {
+	Method  string   `json:"method"`
+	Members []member `json:"members"`
+}
+
+type member struct {
+	Service   string     `json:"service"`
+	SLO       string     `json:"slo"`
+	Weight    *mesh.Node `json:"weight"`
+	Objective *mesh.Node `json:"objective"`
 }
 
 type availability struct {

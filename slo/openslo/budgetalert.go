@@ -21,8 +21,8 @@ func (r *run) extra(d *mesh.Document, m *metadata, a *slo.Alerting) {
 	if v, ok := r.annotatedDuration(d, m, AnnotationExhaustion, "1h"); ok {
 		a.Extra = append(a.Extra, slo.Tier{Name: "exhaustion", Severity: slo.SeverityTicket, Exhaustion: v})
 	}
-	if v, ok := r.annotatedDuration(d, m, AnnotationAbsent, "1m"); ok {
-		a.Extra = append(a.Extra, slo.Tier{Name: "absent", Severity: slo.SeverityTicket, Absent: v})
+	if t, ok := r.absentTier(d, m); ok {
+		a.Extra = append(a.Extra, t)
 	}
 	switch text := m.Annotations[AnnotationLowTraffic]; text {
 	case "", "true":
@@ -31,6 +31,44 @@ func (r *run) extra(d *mesh.Document, m *metadata, a *slo.Alerting) {
 	default:
 		r.add(d.Problem(annotationPath(AnnotationLowTraffic), fmt.Sprintf("%q is neither \"true\" nor \"false\"", text), `write "false" to alert by the ratio alone, however few events there are`))
 	}
+}
+
+// What may stand behind the time of absent-alert.
+const rollUpWord = "roll-up" // an SLO that groups has the alert itself, and its groups do not
+
+// absentTier reads "10m", "10m page" or "10m page roll-up".
+func (r *run) absentTier(d *mesh.Document, m *metadata) (slo.Tier, bool) {
+	t := slo.Tier{Name: "absent", Severity: slo.SeverityTicket}
+	text, there := m.Annotations[AnnotationAbsent]
+	if !there {
+		return t, false
+	}
+	const hint = `write for example "10m", or "10m page"`
+	path := annotationPath(AnnotationAbsent)
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		r.add(d.Problem(path, fmt.Sprintf("%q is no duration of at least 1m", text), hint))
+		return t, false
+	}
+	var ok bool
+	if t.Absent, ok = r.leastDuration(d, path, words[0], "1m"); !ok {
+		return t, false
+	}
+	rest := words[1:]
+	if len(rest) > 0 && (rest[0] == slo.SeverityPage || rest[0] == slo.SeverityTicket) {
+		t.Severity, rest = rest[0], rest[1:]
+	}
+	if len(rest) > 0 && rest[0] == rollUpWord {
+		t.RollUp, rest = true, rest[1:]
+	}
+	if len(rest) > 0 {
+		r.add(d.Problem(path, fmt.Sprintf("%q says nothing behind the time of an alert on absent data", rest[0]), "behind it stand page or ticket, and roll-up; "+hint))
+		return t, false
+	}
+	if _, groups := m.Annotations[AnnotationGroupBy]; t.RollUp && !groups {
+		r.add(d.Problem(path, rollUpWord+" says nothing without "+AnnotationGroupBy, "leave it out"))
+	}
+	return t, true
 }
 
 // shares reads "50%, 90%": an alert for each share of the budget.
@@ -64,10 +102,14 @@ func (r *run) annotatedDuration(d *mesh.Document, m *metadata, name, least strin
 	if !there {
 		return 0, false
 	}
+	return r.leastDuration(d, annotationPath(name), text, least)
+}
+
+func (r *run) leastDuration(d *mesh.Document, path, text, least string) (slo.Duration, bool) {
 	v, err := slo.ParseDuration(text)
 	floor, _ := slo.ParseDuration(least)
 	if err != nil || v < floor {
-		r.add(d.Problem(annotationPath(name), fmt.Sprintf("%q is no duration of at least %s", text, least), "write for example 3h"))
+		r.add(d.Problem(path, fmt.Sprintf("%q is no duration of at least %s", text, least), "write for example 3h"))
 		return 0, false
 	}
 	return v, true

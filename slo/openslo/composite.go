@@ -96,7 +96,7 @@ func (r *run) member(d *mesh.Document, path string, o *objective, def *mesh.Defi
 
 func (r *run) join(d *mesh.Document, m *metadata) string {
 	v, ok := m.Annotations[AnnotationComposite]
-	known := []string{slo.JoinWorst, slo.JoinWeightedMean, slo.JoinAllMustHold}
+	known := slo.Joins()
 	switch {
 	case !ok:
 		return slo.JoinWeightedMean

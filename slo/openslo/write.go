@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"evenkeel.dev/bus"
@@ -15,14 +16,28 @@ import (
 
 // Write returns an objective as an OpenSLO v1 document that compiles to the same objective.
 func Write(w *slo.Written) (*mesh.Node, error) {
-	if w.Method != slo.MethodOccurrences || w.Window.Type != slo.WindowRolling {
+	switch {
+	case w.Composite != nil:
+		return nil, fmt.Errorf("a composite cannot be written")
+	case w.Method != slo.MethodOccurrences || w.Window.Type != slo.WindowRolling:
 		return nil, fmt.Errorf("an SLO with the method %s over a %s window cannot be written", w.Method, w.Window.Type)
+	case w.SLI.Gauge != nil && w.SLI.Gauge.Raw == "":
+		return nil, fmt.Errorf("an SLO that compares values cannot be written")
 	}
 	annotations := map[string]string{}
 	maps.Copy(annotations, w.Annotations)
 	policies, err := writeAlerts(w, annotations)
 	if err != nil {
 		return nil, err
+	}
+	if err := writeExtra(&w.Alerting, annotations); err != nil {
+		return nil, err
+	}
+	if err := writeGroups(&w.Objective, annotations); err != nil {
+		return nil, err
+	}
+	if w.OnNoData != "" {
+		annotations[AnnotationOnNoData] = w.OnNoData
 	}
 	description := w.Description
 	if utf8.RuneCountInString(description) > descriptionMax {
@@ -83,6 +98,9 @@ func writeRatio(w *slo.Written) *mesh.Node {
 			mesh.Entry("type", mesh.Text("Prometheus")),
 			mesh.Entry("spec", mesh.Map(mesh.Entry("query", mesh.Text(query)))),
 		)))
+	}
+	if w.SLI.Gauge != nil {
+		return mesh.Map(mesh.Entry("rawType", mesh.Text(w.SLI.Gauge.Raw)), mesh.Entry("raw", metric(w.Values)))
 	}
 	n := mesh.Map(mesh.Entry("good", metric(w.Good)), mesh.Entry("bad", metric(w.Bad)), mesh.Entry("total", metric(w.Total)))
 	if w.Counter {
@@ -147,6 +165,48 @@ func writeAlerts(w *slo.Written, annotations map[string]string) (*mesh.Node, err
 		mesh.Entry("metadata", mesh.Map(mesh.Entry("name", mesh.Text(w.Name)))),
 		mesh.Entry("spec", mesh.Map(mesh.Entry("conditions", mesh.List(conditions...)), mesh.Entry("notificationTargets", mesh.List()))),
 	)), nil
+}
+
+// writeExtra writes the alerts that are not about burn rates.
+func writeExtra(a *slo.Alerting, annotations map[string]string) error {
+	if a.Unguarded {
+		annotations[AnnotationLowTraffic] = "false"
+	}
+	for i := range a.Extra {
+		t := &a.Extra[i]
+		if t.Name != "absent" || t.Absent == 0 || len(t.Notify) > 0 {
+			return fmt.Errorf("the alert %s cannot be written as an annotation", t.Name)
+		}
+		text := t.Absent.String()
+		if t.Severity != slo.SeverityTicket {
+			text += " " + t.Severity
+		}
+		if t.RollUp {
+			text += " " + rollUpWord
+		}
+		annotations[AnnotationAbsent] = text
+	}
+	return nil
+}
+
+// writeGroups writes what an objective groups by.
+func writeGroups(o *slo.Objective, annotations map[string]string) error {
+	if len(o.GroupBy) == 0 {
+		return nil
+	}
+	for _, l := range o.GroupBy {
+		if strings.Contains(l, ",") || strings.TrimSpace(l) != l {
+			return fmt.Errorf("the label %q cannot be written in a list with commas", l)
+		}
+	}
+	annotations[AnnotationGroupBy] = strings.Join(o.GroupBy, ", ")
+	if o.MaxGroups != 0 {
+		annotations[AnnotationMaxGroups] = strconv.Itoa(o.MaxGroups)
+	}
+	if o.GroupAlerts != "" {
+		annotations[AnnotationGroupAlerts] = o.GroupAlerts
+	}
+	return nil
 }
 
 // defaultTiers returns the default tier of a name, if the objective has it.

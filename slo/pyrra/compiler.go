@@ -2,18 +2,21 @@
 // definitions, as they are.
 //
 //   - indicator.ratio counts errors and total, indicator.latency good and total; its bucket is exact, since it is a bound. The metrics are
-//     selectors of counters, as Pyrra takes them;
+//     selectors of counters, as Pyrra takes them. indicator.latencyNative counts what a native histogram says of its threshold, and of
+//     indicator.bool_gauge each sample is an event, good at 1 and bad at 0;
+//   - grouping makes one more SLO for each value of its labels, at most 1000, and these alert, as in Pyrra;
 //   - target is a percentage and is kept exactly;
 //   - the alerts are Pyrra's: four, with the factors 14, 7, 2 and 1 over windows in proportion to the objective's, rounded to whole
 //     minutes. Critical ones page, warnings are tickets. Their "for" is left out: a burn over the short window is what it would wait for.
 //     [Tiers] says where they have to differ;
+//   - the alert on absent metrics comes after Pyrra's time and pages ([AbsentAfter]). Of an objective that groups, the SLO over all groups
+//     has it, since Pyrra looks for any series at all;
 //   - the service is the label pyrra.dev/service, or else service, or else the name. It must be a DNS label;
 //   - annotations pyrra.dev/… of metadata go with each alert, as in Pyrra; runbook_url, where it is a URL, becomes the link that each
 //     notification has. The description goes with each alert too.
 //
-// What has no meaning here is read and does nothing: alert names, the alert about absent metrics (without data an SLO is UNKNOWN),
-// partial_response_strategy and performanceOverAccuracy, which are about the rules that Pyrra makes. Convert tells of each. Grouping, latencyNative and bool_gauge are
-// refused, with what to write instead.
+// What has no meaning here is read and does nothing: alert names, partial_response_strategy and performanceOverAccuracy, which are about
+// the rules that Pyrra makes. Convert tells of each.
 package pyrra
 
 import (
@@ -26,6 +29,7 @@ import (
 	"slices"
 	"strings"
 
+	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
@@ -53,15 +57,17 @@ type Config struct {
 	Compile func(query string) (slo.Expr, error)
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands.
 	Form func(query string) string
+	// Select returns the series whose samples are looked at; without mean a selector alone is taken. Errors are as those of Compile.
+	Select func(query string, mean bool) (bus.Selector, error)
 }
 
 // A Compiler compiles files of Pyrra. It has no state; use it from any goroutine.
 type Compiler struct{ cfg Config }
 
-// New returns a Compiler. Both functions of c must be set.
+// New returns a Compiler. All functions of c must be set.
 func New(c Config) (*Compiler, error) {
-	if c.Compile == nil || c.Form == nil {
-		return nil, fmt.Errorf("pyrra: Config.Compile and Config.Form must be set")
+	if c.Compile == nil || c.Form == nil || c.Select == nil {
+		return nil, fmt.Errorf("pyrra: Config.Compile, Config.Form and Config.Select must be set")
 	}
 	return &Compiler{cfg: c}, nil
 }
@@ -106,6 +112,7 @@ type reading struct {
 	d        *mesh.Document
 	file     file
 	problems []mesh.Problem
+	native   *nativeQueries // of a native histogram
 }
 
 // wrong tells what is wrong with the value at a path.
@@ -159,6 +166,7 @@ func (r *reading) objective() slo.Objective {
 	o.Target = r.target()
 	o.Window = slo.Window{Type: slo.WindowRolling, Duration: r.window()}
 	o.SLI = r.indicator(&s.Indicator)
+	r.group(&o)
 	if len(r.problems) > 0 {
 		return o
 	}
@@ -262,6 +270,10 @@ func (r *reading) alerting(o *slo.Objective) slo.Alerting {
 	if len(a.Annotations) == 0 {
 		a.Annotations = nil
 	}
+	if r.file.Spec.Alerting.absents() {
+		after, _ := AbsentAfter(o.Target, o.Window.Duration)
+		a.Extra = []slo.Tier{{Name: "absent", Severity: slo.SeverityPage, Absent: after, RollUp: len(o.GroupBy) > 0}}
+	}
 	if !r.file.Spec.Alerting.burns() {
 		a.Disabled = true
 		return a
@@ -312,21 +324,32 @@ func node(d *mesh.Document, path string) *mesh.Node {
 	return nil
 }
 
-// queryProblem puts a mistake of a query to its place in the file.
-func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
-	message, hint, line, column := err.Error(), "", 0, 0
-	var placed interface {
+// told returns what an error says, what would be right, and its place in a query, 0 where there is none.
+func told(err error) (message, hint string, line, column int) {
+	message = err.Error()
+	var advised interface {
 		error
-		Position() (line, column int)
 		Reason() string
 		Hint() string
 	}
+	if errors.As(err, &advised) {
+		message, hint = advised.Reason(), advised.Hint()
+	}
+	var placed interface {
+		error
+		Position() (line, column int)
+	}
 	if errors.As(err, &placed) {
-		message, hint = placed.Reason(), placed.Hint()
 		line, column = placed.Position()
-		if n := d.Node(path); n.TextLine == 0 && (line > 1 || column > 1) {
-			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
-		}
+	}
+	return message, hint, line, column
+}
+
+// queryProblem puts a mistake of a query to its place in the file.
+func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
+	message, hint, line, column := told(err)
+	if n := d.Node(path); n.TextLine == 0 && (line > 1 || column > 1) {
+		message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
 	}
 	return d.TextProblem(path, line, column, message, hint)
 }

@@ -11,6 +11,7 @@ import (
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
+	"evenkeel.dev/slo/promql"
 )
 
 // nameOnly compiles METRIC or METRIC{le}, which is all that these tests need; test/convert has the real one.
@@ -28,7 +29,7 @@ func nameOnly(query string) (slo.Expr, error) {
 }
 
 func compiler(t testing.TB) *Compiler {
-	c, err := New(Config{Compile: nameOnly, Form: func(q string) string {
+	c, err := New(Config{Compile: nameOnly, Select: promql.Select, Form: func(q string) string {
 		if strings.HasPrefix(q, "rate") {
 			return "rate"
 		}
@@ -58,8 +59,10 @@ func document(t testing.TB, text string) mesh.Document {
 
 // A compiler without its functions would crash on the first file instead of at the start.
 func TestNewNeedsFunctions(t *testing.T) {
-	if _, err := New(Config{Compile: nameOnly}); err == nil {
-		t.Error("Form is missing and nobody says so")
+	for _, c := range []Config{{Compile: nameOnly, Form: promql.Form}, {Compile: nameOnly, Select: promql.Select}, {Form: promql.Form, Select: promql.Select}} {
+		if _, err := New(c); err == nil {
+			t.Errorf("%+v: something is missing and nobody says so", c)
+		}
 	}
 }
 
@@ -68,7 +71,7 @@ func TestCompiled(t *testing.T) {
 	const want = `[{"globalNamespace":"default","service":"a","name":"a","target":"0.9995","window":{"type":"rolling","duration":"28d"},"method":"Occurrences",` +
 		`"sli":{"bad":{"terms":[{"factor":"1","selector":[{"name":"__name__","type":"=","value":"bad"}]}]},"total":{"terms":[{"factor":"1","selector":[{"name":"__name__","type":"=","value":"all"}]}]}},` +
 		`"alerting":{"tiers":[{"name":"page-14x","severity":"page","pairs":[{"long":"1h","short":"5m","factor":"14"}]},{"name":"page-7x","severity":"page","pairs":[{"long":"6h","short":"30m","factor":"7"}]},` +
-		`{"name":"ticket-2x","severity":"ticket","pairs":[{"long":"1d","short":"2h","factor":"2"}]},{"name":"ticket-1x","severity":"ticket","pairs":[{"long":"4d","short":"6h","factor":"1"}]}],` +
+		`{"name":"ticket-2x","severity":"ticket","pairs":[{"long":"1d","short":"2h","factor":"2"}]},{"name":"ticket-1x","severity":"ticket","pairs":[{"long":"4d","short":"6h","factor":"1"}]}],"extra":[{"name":"absent","severity":"page","absent":"2m"}],` +
 		`"annotations":{"description":"d","summary":"s"}},"definition":{"apiVersion":"pyrra.dev/v1alpha1","kind":"ServiceLevelObjective","namespace":"default","name":"a"}}]`
 	ds, ps := compiler(t).Compile([]mesh.Document{document(t, text)}, nil)
 	if len(ps) > 0 {
@@ -81,8 +84,10 @@ func TestCompiled(t *testing.T) {
 		`"team":"web" -> "service":"shop"`:                                                 `"service":"shop"`,
 		`"team":"web" -> "service":"shop","pyrra.dev/service":"search"`:                    `"service":"search"`,
 		`"description":"d" -> "alerting":{"disabled":true}`:                                `"alerting":{"disabled":true`,
-		`"description":"d" -> "alerting":{"burnrates":false}`:                              `"alerting":{"disabled":true`,
-		`"description":"d" -> "alerting":{"absent":false}`:                                 `"alerting":{"tiers":`,
+		`"description":"d" -> "alerting":{"burnrates":false}`:                              `"alerting":{"disabled":true,"extra":[{"name":"absent","severity":"page","absent":"2m"}]`,
+		`"description":"d" -> "alerting":{"absent":false}`:                                 `"factor":"1"}]}],"annotations"`,
+		`"ratio":{ -> "ratio":{"grouping":["handler"],`:                                    `"absent":"2m","rollUp":true}],`,
+		`"ratio":{ -> "ratio":{"grouping":["handler","job"],`:                              `"groupBy":["handler","job"],"maxGroups":1000`,
 		`"ratio":{"errors":{"metric":"bad"} -> "latency":{"success":{"metric":"fast{le}"}`: `"sli":{"good":`,
 		`"other":"x" -> "pyrra.dev/runbook_url":"https://r.example.com"`:                   `"runbook":"https://r.example.com"`,
 		`"other":"x" -> "evenkeel.dev/global-namespace":"core"`:                            `"globalNamespace":"core"`,
@@ -171,18 +176,22 @@ func TestMistakes(t *testing.T) {
 		`"window":"4w", -> `:    "spec.window: spec.window is missing",
 		`"4w" -> "1y"`:          `spec.window: "1y" is not a duration`,
 		`"4w" -> "1m"`:          "spec: the window of 1m is not between 1h and 366d",
-		`"ratio":{"errors":{"metric":"bad"},"total":{"metric":"all"}} -> `:                       "spec.indicator: the SLO has no indicator",
-		`"ratio":{ -> "latency":{"success":{"metric":"x{le}"},"total":{"metric":"y"}},"ratio":{`: "spec.indicator.latency: ratio and latency exclude each other",
-		`"metric":"bad" -> "metric":"a b"`:                                                       "spec.indicator.ratio.errors.metric: not a metric",
-		`"metric":"bad" -> "metric":"rate"`:                                                      "spec.indicator.ratio.errors.metric: the metric must be the selector of one counter",
-		`{"metric":"bad"} -> {}`:                                                                 "spec.indicator.ratio.errors.metric: spec.indicator.ratio.errors.metric is missing",
-		`"ratio":{ -> "ratio":{"grouping":["handler"],`:                                          "spec.indicator.ratio.grouping: grouping is not supported yet",
-		`"ratio":{"errors":{"metric":"bad"} -> "latency":{"success":{"metric":"fast"}`:           "spec.indicator.latency.success.metric: the metric names no bucket",
-		`"ratio":{ -> "latencyNative":{},"ratio":{`:                                              "spec.indicator.latencyNative: latencyNative is not supported yet",
-		`"ratio":{ -> "bool_gauge":{"metric":"up"},"ratio":{`:                                    "spec.indicator.bool_gauge: bool_gauge is not supported yet",
-		`"team":"web" -> "service":"My Shop"`:                                                    `metadata.labels.service: the service "My Shop" is not a DNS label`,
-		`"other":"x" -> "evenkeel.dev/other":"x"`:                                                `metadata.annotations[evenkeel.dev/other]: unknown annotation`,
-		`"other":"x" -> "evenkeel.dev/global-namespace":"X"`:                                     `metadata.annotations[evenkeel.dev/global-namespace]: the global namespace "X" is not a DNS label`,
+		`"ratio":{"errors":{"metric":"bad"},"total":{"metric":"all"}} -> `:                                   "spec.indicator: the SLO has no indicator",
+		`"ratio":{ -> "latency":{"success":{"metric":"x{le}"},"total":{"metric":"y"}},"ratio":{`:             "spec.indicator.latency: ratio and latency exclude each other",
+		`"metric":"bad" -> "metric":"a b"`:                                                                   "spec.indicator.ratio.errors.metric: not a metric",
+		`"metric":"bad" -> "metric":"rate"`:                                                                  "spec.indicator.ratio.errors.metric: the metric must be the selector of one counter",
+		`{"metric":"bad"} -> {}`:                                                                             "spec.indicator.ratio.errors.metric: spec.indicator.ratio.errors.metric is missing",
+		`"ratio":{ -> "ratio":{"grouping":["a","__b"],`:                                                      `spec.indicator.ratio.grouping[1]: "__b" cannot tell groups`,
+		`"ratio":{ -> "ratio":{"grouping":["a","a"],`:                                                        `spec.indicator.ratio.grouping[1]: the label "a" stands twice`,
+		`"ratio":{ -> "ratio":{"grouping":["a","b","c","d"],`:                                                `spec.indicator.ratio.grouping: 4 labels; at most 3 are allowed`,
+		`"ratio":{ -> "ratio":{"grouping":"a",`:                                                              `spec.indicator.ratio.grouping: spec.indicator.ratio.grouping must be a list`,
+		`"ratio":{"errors":{"metric":"bad"} -> "latency":{"grouping":["le"],"success":{"metric":"fast{le}"}`: `spec.indicator.latency.grouping[0]: the label "le" tells good events from bad ones`,
+		`"ratio":{"errors":{"metric":"bad"} -> "latency":{"success":{"metric":"fast"}`:                       "spec.indicator.latency.success.metric: the metric names no bucket",
+		`"ratio":{ -> "latencyNative":{},"ratio":{`:                                                          "spec.indicator.latencyNative: ratio and latencyNative exclude each other",
+		`"ratio":{ -> "bool_gauge":{"metric":"up"},"ratio":{`:                                                "spec.indicator.bool_gauge: ratio and bool_gauge exclude each other",
+		`"team":"web" -> "service":"My Shop"`:                                                                `metadata.labels.service: the service "My Shop" is not a DNS label`,
+		`"other":"x" -> "evenkeel.dev/other":"x"`:                                                            `metadata.annotations[evenkeel.dev/other]: unknown annotation`,
+		`"other":"x" -> "evenkeel.dev/global-namespace":"X"`:                                                 `metadata.annotations[evenkeel.dev/global-namespace]: the global namespace "X" is not a DNS label`,
 	} {
 		from, to, _ := strings.Cut(change, " -> ")
 		_, ps := compiler(t).Compile([]mesh.Document{document(t, strings.Replace(text, from, to, 1))}, nil)
@@ -205,13 +214,82 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// withIndicator replaces the ratio of the text.
+func withIndicator(in string) string {
+	return strings.Replace(text, `"ratio":{"errors":{"metric":"bad"},"total":{"metric":"all"}}`, in, 1)
+}
+
+// real is a compiler with the real PromQL.
+func real(t testing.TB) *Compiler {
+	c, err := New(Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A native histogram or a gauge would be counted otherwise than Pyrra does, or a mistake in it be told at another place.
+func TestOtherIndicators(t *testing.T) {
+	const one, name = `{"factor":"1","selector":[{"name":"__name__","type":"=","value":"`, `"},{"name":"job","type":"=","value":"a"}]`
+	for in, want := range map[string]string{
+		`"latencyNative":{"latency":"200ms","total":{"metric":"x_seconds{job='a'}"}}`: `"sli":{"good":{"terms":[` + one + `x_seconds_native_bucket` + name + `,"atMost":"0.2"}]},"total":{"terms":[` + one + `x_seconds_count` + name + `}]}}`,
+		`"latencyNative":{"latency":"1s500ms","total":{"metric":"x"}}`:                `"atMost":"1.5"`,
+		`"latencyNative":{"latency":"1m","total":{"metric":"x"},"grouping":["pod"]}`:  `"groupBy":["pod"],"maxGroups":1000`,
+		`"bool_gauge":{"metric":"up{job='a'}"}`:                                       `"sli":{"total":{"terms":null},"gauge":{"selector":[{"name":"__name__","type":"=","value":"up` + name + `,"raw":"success"}}`,
+		`"bool_gauge":{"metric":"up","grouping":["instance"]}`:                        `"groupBy":["instance"],"maxGroups":1000`,
+		`"latencyNative":{"total":{"metric":"x"}}`:                                    "spec.indicator.latencyNative.latency: spec.indicator.latencyNative.latency is missing",
+		`"latencyNative":{"latency":"fast","total":{"metric":"x"}}`:                   `spec.indicator.latencyNative.latency: "fast" is not a duration`,
+		`"latencyNative":{"latency":"1s"}`:                                            "spec.indicator.latencyNative.total.metric: spec.indicator.latencyNative.total.metric is missing",
+		`"latencyNative":{"latency":"1s","total":{"metric":"{job='a'}"}}`:             "spec.indicator.latencyNative.total.metric: ",
+		`"latencyNative":{"latency":"1s","total":{"metric":"rate(x[5m])"}}`:           "spec.indicator.latencyNative.total.metric: the metric must be the selector of one counter",
+		`"bool_gauge":{}`:                   "spec.indicator.bool_gauge.metric: spec.indicator.bool_gauge.metric is missing",
+		`"bool_gauge":{"metric":"avg(up)"}`: "spec.indicator.bool_gauge.metric: avg of several series is not looked at",
+		`"bool_gauge":{"metric":"up > 0"}`:  "spec.indicator.bool_gauge.metric: values are looked at as they come",
+	} {
+		ds, ps := real(t).Compile([]mesh.Document{document(t, withIndicator(in))}, nil)
+		got := string(ds[0].Compiled)
+		if len(ps) > 0 {
+			got = ps[0].Path + ": " + ps[0].Message
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s:\n%s\nwant %s", in, got, want)
+		}
+	}
+}
+
+// The alert on absent metrics would come at another time than with Pyrra. The times are those of the formula, by hand: 14 × (1 - T) × P/672,
+// cut to seconds, and P/20160, in whole minutes.
+func TestAbsentAfter(t *testing.T) {
+	for _, c := range []struct{ target, window, want string }{
+		{"0.999", "28d", "3m"},          // 50.4 s and 2 m
+		{"0.9995", "28d", "2m"},         // 25.2 s and 2 m
+		{"0.99", "28d", "10m"},          // 8.4 m and 2 m
+		{"0.9", "28d", "1h26m"},         // 84 m and 2 m
+		{"0.99", "30d", "11m"},          // 0.14 × 64 m = 8.96 m and 2 m
+		{"0.999", "7d", "1m"},           // 12.6 s and 30 s, of which Pyrra makes 1 m
+		{"0.999", "1d", "1m"},           // nothing; Pyrra fires at once
+		{"0.00001", "366d", "7d15h22m"}, // 14 × 0.99999 × 784 m and 26 m
+	} {
+		window, err := slo.ParseDuration(c.window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, note := AbsentAfter(slo.MustDecimal(c.target), window)
+		if got.String() != c.want || (note != "") != (c.window == "1d") {
+			t.Errorf("%s over %s: %s (%s), want %s", c.target, c.window, got, note, c.want)
+		}
+	}
+}
+
 // A file from anywhere would crash the engine, or reach the stage although it would refuse it.
 func FuzzCompile(f *testing.F) {
 	f.Add(text)
 	f.Add(strings.Replace(text, `"ratio":{"errors":{"metric":"bad"}`, `"latency":{"success":{"metric":"fast{le}"}`, 1))
 	f.Add(`{"apiVersion":"pyrra.dev/v1alpha1","kind":"ServiceLevelObjective","metadata":{"name":"a","labels":null},"spec":{"indicator":{"ratio":null,"latency":{"success":null,"grouping":[1]}},"alerting":null}}`)
 	f.Add(`{"apiVersion":"pyrra.dev/v1alpha1","kind":"ServiceLevelObjective","metadata":{"name":"a"}}`)
-	c := compiler(f)
+	f.Add(withIndicator(`"latencyNative":{"latency":"200ms","total":{"metric":"x{a='b'}"},"grouping":["a"]}`))
+	f.Add(withIndicator(`"bool_gauge":{"metric":"up","grouping":[null,1]}`))
+	c := real(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		root, err := mesh.ReadJSON([]byte(text))
 		if err != nil {

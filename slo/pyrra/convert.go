@@ -10,7 +10,7 @@ import (
 )
 
 // Convert returns the SLO of a document with its words, so that it can be written in another form. Left is what is missing then: the SLO
-// itself, with what is wrong with it, or the alert on absent metrics. Notes are what is in the document and has no place elsewhere.
+// itself, with what is wrong with it. Notes are what is in the document and has no place elsewhere.
 func (c *Compiler) Convert(d *mesh.Document) (ws []slo.Written, left, notes []mesh.Problem) {
 	r := &reading{cfg: c.cfg, d: d}
 	o := r.objective()
@@ -25,8 +25,13 @@ func (c *Compiler) Convert(d *mesh.Document) (ws []slo.Written, left, notes []me
 	if in := s.Indicator.Latency; in != nil {
 		w.Good, w.Total = in.Success.Metric, in.Total.Metric
 	}
-	left, notes = r.told(&o)
-	return []slo.Written{w}, left, notes
+	if q := r.native; q != nil {
+		w.Good, w.Total, w.Counter = q.good, q.total, false
+	}
+	if in := s.Indicator.BoolGauge; in != nil {
+		w.Values, w.Counter = in.Metric, false
+	}
+	return []slo.Written{w}, nil, r.notes(&o)
 }
 
 // applied is the annotation in which kubectl keeps the whole file.
@@ -41,16 +46,16 @@ func (r *reading) others() map[string]string {
 	return out
 }
 
-// told tells of what has no meaning here.
-func (r *reading) told(o *slo.Objective) (left, notes []mesh.Problem) {
+// notes tells of what has no meaning here.
+func (r *reading) notes(o *slo.Objective) (notes []mesh.Problem) {
 	s := &r.file.Spec
 	at := func(path, format string, args ...any) mesh.Problem {
 		return r.d.KeyProblem(path, fmt.Sprintf(format, args...), "")
 	}
-	if s.Alerting.missed() {
-		p := at("spec.alerting.absent", "the alert on absent metrics is left out: without data an SLO is UNKNOWN, which its status and events say, and its alerts stay as they are")
-		p.Hint = "write alerting: {absent: false} where that is enough"
-		left = append(left, p)
+	if s.Alerting.absents() {
+		if _, text := AbsentAfter(o.Target, o.Window.Duration); text != "" {
+			notes = append(notes, at("spec.window", "%s", text))
+		}
 	}
 	if s.Alerting.burns() {
 		_, differ, _ := Tiers(o.Target, o.Window.Duration)
@@ -65,7 +70,7 @@ func (r *reading) told(o *slo.Objective) (left, notes []mesh.Problem) {
 		notes = append(notes, at("spec.alerting.name", "the alert name %s is left out: an alert is named by service, SLO and tier", s.Alerting.Name))
 	}
 	if s.Alerting.AbsentName != "" {
-		notes = append(notes, at("spec.alerting.absentName", "the alert name %s is left out with its alert", s.Alerting.AbsentName))
+		notes = append(notes, at("spec.alerting.absentName", "the alert name %s is left out: the alert is named by service, SLO and tier", s.Alerting.AbsentName))
 	}
 	if s.PartialResponseStrategy != nil {
 		notes = append(notes, at("spec.partial_response_strategy", "partial_response_strategy is left out: it is about the rules of Thanos"))
@@ -73,5 +78,5 @@ func (r *reading) told(o *slo.Objective) (left, notes []mesh.Problem) {
 	if s.PerformanceOverAccuracy != nil {
 		notes = append(notes, at("spec.performanceOverAccuracy", "performanceOverAccuracy is left out: counts are exact here, and cost the same"))
 	}
-	return left, mesh.SortProblems(notes)
+	return mesh.SortProblems(notes)
 }

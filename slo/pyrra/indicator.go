@@ -1,35 +1,50 @@
 package pyrra
 
 import (
+	"errors"
+	"fmt"
+
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
 
+// kinds names the indicators that stand in the file, in order.
+func (in *indicator) kinds() []string {
+	var out []string
+	for _, k := range []struct {
+		name  string
+		there bool
+	}{{"ratio", in.Ratio != nil}, {"latency", in.Latency != nil}, {"latencyNative", in.LatencyNative != nil}, {"bool_gauge", in.BoolGauge != nil}} {
+		if k.there {
+			out = append(out, k.name)
+		}
+	}
+	return out
+}
+
 // indicator compiles what is counted.
 func (r *reading) indicator(in *indicator) slo.SLI {
 	const path = "spec.indicator"
-	ratio, latency := in.Ratio != nil, in.Latency != nil
+	kinds := in.kinds()
 	switch {
-	case in.LatencyNative != nil:
-		r.refuse(path+".latencyNative", "use latency with a bucket of a classic histogram: success x_bucket{le=\"0.3\"}, total x_count", "latencyNative is not supported yet")
-	case in.BoolGauge != nil:
-		r.refuse(path+".bool_gauge", "use ratio with counters of failed and of all probes", "bool_gauge is not supported yet: it is a gauge, and only counters are counted")
-	case ratio && latency:
-		r.refuse(path+".latency", "keep one of them", "ratio and latency exclude each other")
-	case ratio:
-		r.grouping(path+".ratio", in.Ratio.Grouping)
+	case len(kinds) > 1:
+		r.refuse(path+"."+kinds[1], "keep one of them", "%s and %s exclude each other", kinds[0], kinds[1])
+	case in.Ratio != nil:
 		bad, total := r.metric(path+".ratio.errors", in.Ratio.Errors.Metric), r.metric(path+".ratio.total", in.Ratio.Total.Metric)
 		if bad != nil && total != nil {
 			return slo.SLI{Bad: bad, Total: *total}
 		}
-	case latency:
-		r.grouping(path+".latency", in.Latency.Grouping)
+	case in.Latency != nil:
 		good, total := r.metric(path+".latency.success", in.Latency.Success.Metric), r.metric(path+".latency.total", in.Latency.Total.Metric)
 		r.bucket(path+".latency.success.metric", good)
 		if good != nil && total != nil {
 			return slo.SLI{Good: good, Total: *total}
 		}
+	case in.LatencyNative != nil:
+		return r.latencyNative(in.LatencyNative)
+	case in.BoolGauge != nil:
+		return r.boolGauge(in.BoolGauge)
 	default:
 		if n := node(r.d, path); n == nil || n.Kind == mesh.NodeMap && len(r.problems) == 0 {
 			r.wrong(path, "write ratio: {errors: {metric: …}, total: {metric: …}}, or latency", "the SLO has no indicator")
@@ -38,11 +53,42 @@ func (r *reading) indicator(in *indicator) slo.SLI {
 	return slo.SLI{}
 }
 
-// grouping refuses one definition for many objectives.
-func (r *reading) grouping(path string, labels []string) {
-	if len(labels) > 0 {
-		r.refuse(path+".grouping", "write one ServiceLevelObjective for each group that matters, with its labels in the metrics; or leave grouping out to have one objective for all", "grouping is not supported yet")
+// grouping returns the labels that the indicator groups by, and where they stand.
+func (in *indicator) grouping() (labels []string, path string) {
+	path = "spec.indicator."
+	switch {
+	case in.Ratio != nil:
+		return in.Ratio.Grouping, path + "ratio.grouping"
+	case in.Latency != nil:
+		return in.Latency.Grouping, path + "latency.grouping"
+	case in.LatencyNative != nil:
+		return in.LatencyNative.Grouping, path + "latencyNative.grouping"
+	case in.BoolGauge != nil:
+		return in.BoolGauge.Grouping, path + "bool_gauge.grouping"
 	}
+	return nil, path
+}
+
+// group makes one more SLO for each value of the labels, as many as there may be: Pyrra has no bound.
+func (r *reading) group(o *slo.Objective) {
+	labels, path := r.file.Spec.Indicator.grouping()
+	if len(labels) == 0 || len(r.problems) > 0 {
+		return
+	}
+	o.GroupBy, o.MaxGroups = labels, slo.MaxGroups
+	err := slo.CheckGroupBy(labels)
+	if err == nil {
+		err = o.CheckGroupSplit()
+	}
+	if err == nil {
+		return
+	}
+	var of *slo.GroupByError
+	if errors.As(err, &of) && of.Label >= 0 {
+		path = fmt.Sprintf("%s[%d]", path, of.Label)
+	}
+	message, hint, _, _ := told(err)
+	r.wrong(path, hint, "%s", message)
 }
 
 // metric compiles a selector of a counter; nil means that a problem has been told.

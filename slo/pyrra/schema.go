@@ -2,8 +2,7 @@ package pyrra
 
 import "evenkeel.dev/mesh"
 
-// The kind as it stands in files. Fields that are understood but not done are here too, so that they are refused by name and not as
-// unknown.
+// The kind as it stands in files.
 
 type file struct {
 	APIVersion string     `json:"apiVersion"`
@@ -42,8 +41,8 @@ type spec struct {
 type indicator struct {
 	Ratio         *ratio     `json:"ratio"`
 	Latency       *latency   `json:"latency"`
-	LatencyNative *mesh.Node `json:"latencyNative"`
-	BoolGauge     *mesh.Node `json:"bool_gauge"`
+	LatencyNative *native    `json:"latencyNative"`
+	BoolGauge     *boolGauge `json:"bool_gauge"`
 }
 
 type ratio struct {
@@ -55,6 +54,17 @@ type ratio struct {
 type latency struct {
 	Success  query    `json:"success"`
 	Total    query    `json:"total"`
+	Grouping []string `json:"grouping"`
+}
+
+type native struct {
+	Latency  string   `json:"latency"`
+	Total    query    `json:"total"`
+	Grouping []string `json:"grouping"`
+}
+
+type boolGauge struct {
+	Metric   string   `json:"metric"`
 	Grouping []string `json:"grouping"`
 }
 
@@ -75,7 +85,7 @@ func (a *alerting) burns() bool {
 	return (a.Disabled == nil || !*a.Disabled) && (a.Burnrates == nil || *a.Burnrates)
 }
 
-// missed reports whether there is an alert on absent metrics.
-func (a *alerting) missed() bool {
+// absents reports whether there is an alert on absent metrics.
+func (a *alerting) absents() bool {
 	return (a.Disabled == nil || !*a.Disabled) && (a.Absent == nil || *a.Absent)
 }

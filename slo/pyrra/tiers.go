@@ -2,6 +2,7 @@ package pyrra
 
 import (
 	"fmt"
+	"math/big"
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/slo"
@@ -13,6 +14,9 @@ type burn struct {
 	name, severity, factor string
 	long, short            bus.Time
 }
+
+// firstWaits is what the window is divided by for the "for" of the first alert; for 28 days it is 2m.
+const firstWaits = 20160
 
 func burns() []burn {
 	return []burn{
@@ -52,6 +56,23 @@ func Tiers(target slo.Decimal, window slo.Duration) (tiers []slo.Tier, notes []s
 		nearest.Short = present
 	}
 	return tiers, notes, nil
+}
+
+// AbsentAfter returns how long there are no samples when Pyrra's alert on absent metrics fires: the time after which its first burn alert
+// would if all requests failed, and the "for" of that (AbsentDuration in slo/slo.go of Pyrra). The engine waits a minute at least; the note
+// says where that is longer.
+func AbsentAfter(target slo.Decimal, window slo.Duration) (after slo.Duration, note string) {
+	first := burns()[0]
+	budget := new(big.Rat).Sub(big.NewRat(1, 1), target.Rat())
+	burning := budget.Mul(budget, slo.MustDecimal(first.factor).Rat())
+	burning.Mul(burning, big.NewRat(int64(scaled(window, first.long))/int64(bus.Second), 1))
+	seconds := new(big.Int).Quo(burning.Num(), burning.Denom()).Int64() // cut, as there
+	whole := bus.Time(seconds)*bus.Second + scaled(window, firstWaits).Time()
+	after = slo.Duration((whole + bus.Minute/2) / bus.Minute * bus.Minute)
+	if after < slo.Duration(bus.Minute) {
+		return slo.Duration(bus.Minute), "the alert on absent metrics comes after 1m: with Pyrra it comes as soon as they are absent"
+	}
+	return after, ""
 }
 
 // scaled divides a window as Pyrra does, rounded to whole minutes, halves up.

@@ -74,7 +74,7 @@ func TestFormatsRunAsTheyAre(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 		time.Sleep(30 * time.Second)
-		for name, alerts := range map[string]int{"availability": 2, "by-pyrra": 4, "by-alpha": 2} {
+		for name, alerts := range map[string]int{"availability": 2, "by-pyrra": 5, "by-alpha": 2} {
 			var s console.SLO
 			e.get("/api/v1/slos/default/checkout/"+name, &s)
 			if s.Events.Total != 1100 || s.Events.Good != 1045 || !s.SLIBad || len(s.Alerts) != alerts || s.Alerts[0].State != "firing" {

@@ -45,6 +45,27 @@ spec:
         good: {metricSource: {type: Prometheus, spec: {query: 'http_requests_total{job="checkout",code!~"5.."}'}}}
         total: {metricSource: {type: Prometheus, spec: {query: 'http_requests_total{job="checkout"}'}}}
   objectives: [{target: 0.999}]
+---
+apiVersion: evenkeel.dev/v1beta1
+kind: SLO
+metadata: {name: regions}
+spec:
+  targetRef: {kind: Service, name: front}
+  objective: 99.9%
+  sli: {bad: 'http_requests_total{job="checkout",code=~"5.."}', total: 'http_requests_total{job="checkout"}'}
+  groupBy: {labels: [instance], alerts: Both}
+---
+apiVersion: evenkeel.dev/v1beta1
+kind: SLO
+metadata: {name: all}
+spec:
+  targetRef: {kind: Service, name: front}
+  objective: 99%
+  composite:
+    method: AllMustHold
+    members:
+      - {service: shop, slo: grouped, objective: 80%}
+      - {service: front, slo: regions_a, objective: 95%}
 `
 
 // If it fails, a file with a composite or with groups is taken by a whole process and nothing is counted: from YAML over the log, both stages and
@@ -71,15 +92,18 @@ func TestJourneyAndGroups(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		read := func(name string) console.SLO {
 			var s console.SLO
-			e.get("/api/v1/slos/default/shop/"+name, &s)
+			e.get("/api/v1/slos/default/"+name, &s)
 			return s
 		}
-		roll, group, joint := read("grouped"), read("grouped_a"), read("order")
+		roll, group, joint := read("shop/grouped"), read("shop/grouped_a"), read("shop/order")
 		if roll.Groups == nil || roll.Groups.Count != 1 || roll.Events.Total == 0 || group.Events != roll.Events || group.Group["instance"] != "a" {
 			t.Errorf("the roll-up is %+v, its group %+v", roll.Status, group.Status)
 		}
 		if n := joint.Events.Total; n < 3 || n > 6 || joint.Events.Good > 0.91*n || joint.Events.Good < 0.89*n || joint.State != slo.StateViolation && joint.State != slo.StateWarning {
 			t.Errorf("the journey is %+v", joint.Status)
+		}
+		if own, all := read("front/regions_a"), read("front/all"); own.Events != roll.Events || all.Events.Total < 3 || all.Events.Total > 6 || all.Events.Good != 0 {
+			t.Errorf("of the kind SLO, the group is %+v, the journey over it %+v", own.Status, all.Status)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func compilers() (*compilerSet, error) {
 	var errs [5]error
 	c.openslo, errs[0] = openslo.New(openslo.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select, Zone: zone.Of, EnvPrefix: secretPrefix})
 	c.sloth, errs[1] = sloth.New(sloth.Config{Compile: promql.Compile, Form: promql.Form})
-	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form})
+	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select})
 	c.native, errs[3] = native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
 	c.exclude, errs[4] = exclude.New(exclude.Config{Zone: zone.Of})
 	return &c, errors.Join(errs[:]...)
