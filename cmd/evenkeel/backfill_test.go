@@ -60,9 +60,9 @@ spec:
 		t.Errorf("again: exit %d: %s%s", code, out, errs)
 	}
 	for args, want := range map[string]int{
-		"apply -f " + file + " --since 1d":                                       exitUsage,
-		"apply -f " + file + " --dry-run --backfill openmetrics:" + past:         exitUsage,
-		"apply -f " + file + " --backfill nowhere":                               exitUsage,
+		"apply -f " + file + " --since 1d":                                                  exitUsage,
+		"apply -f " + file + " --dry-run --backfill openmetrics:" + past:                    exitUsage,
+		"apply -f " + file + " --backfill nowhere":                                          exitUsage,
 		"apply -f " + file + " --backfill openmetrics:" + past + ".is-not-there --since 5d": exitCould,
 	} {
 		if code, out, errs := command(t, env, "", strings.Fields(args)...); code != want {

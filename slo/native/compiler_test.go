@@ -213,7 +213,7 @@ func TestMistakes(t *testing.T) {
 		"sli: {source: istio, availability: {}, latency: {threshold: 1s}}":             "availability and latency exclude each other",
 		"sli: {source: istio, latency: {}}":                                            "spec.sli.latency.threshold is missing",
 		"sli: {source: istio, latency: {threshold: 300}}":                              "threshold must be a string, found a number (300)",
-		"sli: {source: istio, latency: {threshold: 300ms}}":                            "no bucket of the source istio ends at 300ms, so that how many were as fast is not known (write 250ms or 500ms; or",
+		"sli: {source: istio, latency: {threshold: 300ms}}":                            "no bucket of the source istio ends at 300ms, so that how many were as fast is not known (write 250ms or 500ms; or interpolate: true; or",
 		"sli: {source: otel-http, latency: {threshold: 1ms}}":                          "(the least is 5ms; or",
 		"sli: {source: linkerd, latency: {threshold: 2m}}":                             "(the greatest is 50s; or",
 		"sli: {source: istio, availability: {errors: []}}":                             "errors has 0 items",
@@ -406,6 +406,42 @@ func TestGroups(t *testing.T) {
 		got := slo.Objective{GroupBy: os[0].GroupBy, MaxGroups: os[0].MaxGroups, GroupAlerts: os[0].GroupAlerts}
 		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b slo.Decimal) bool { return a.String() == b.String() })); d != "" {
 			t.Errorf("%s (-want +got):\n%s", line, d)
+		}
+	}
+}
+
+// A promise of 300 ms could not be kept for a source that has buckets of 250 and 500 ms: with interpolate the requests of that bucket are
+// taken to be spread evenly, which one can read off the terms.
+func TestInterpolate(t *testing.T) {
+	for threshold, want := range map[string]string{
+		"300ms": "0.800000 le=250 0.200000 le=500",
+		"120ms": "0.866667 le=100 0.133333 le=250",
+		"250ms": "1 le=250",
+	} {
+		o, _, ps := compiled(t, base("sli: {source: istio, latency: {threshold: "+threshold+", interpolate: true}}"))
+		if len(ps) > 0 {
+			t.Errorf("%s: %v", threshold, ps)
+			continue
+		}
+		var got []string
+		for _, term := range o.SLI.Good.Terms {
+			for _, m := range term.Selector.Matchers() {
+				if m.Name == "le" {
+					le, _, _ := strings.Cut(m.Value, "(")
+					got = append(got, term.Factor.String()+" le="+strings.TrimSuffix(le, `\.?0*`))
+				}
+			}
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%s: %s, want %s", threshold, g, want)
+		}
+	}
+	for line, want := range map[string]string{
+		"sli: {source: istio, latency: {threshold: 300ms, interpolate: true, anyBucket: true}}": "between which bounds to interpolate is not known",
+		"sli: {source: istio, latency: {threshold: 2h, interpolate: true}}":                     "the greatest is 1h",
+	} {
+		if _, _, ps := compiled(t, base(line)); len(ps) != 1 || !strings.Contains(ps[0].String(), want) {
+			t.Errorf("%s: %v", line, ps)
 		}
 	}
 }

@@ -88,8 +88,9 @@ type availability struct {
 }
 
 type latency struct {
-	Threshold string `json:"threshold"`
-	AnyBucket bool   `json:"anyBucket"`
+	Threshold   string `json:"threshold"`
+	AnyBucket   bool   `json:"anyBucket"`
+	Interpolate bool   `json:"interpolate"`
 }
 
 type alerts struct {

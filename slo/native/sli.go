@@ -160,12 +160,20 @@ func (r *run) latency(d *mesh.Document, l *latency, q query) slo.SLI {
 	if !ok {
 		return slo.SLI{}
 	}
-	if !l.AnyBucket && len(q.source.bounds) > 0 && !slices.Contains(q.source.bounds, v) {
-		r.add(d.Problem(path, fmt.Sprintf("no bucket of the source %s ends at %s, so that how many were as fast is not known", q.source.name, v),
-			nearestBounds(q.source.bounds, v)+"; or, where its buckets are configured otherwise, anyBucket: true"))
+	const guess = "spec.sli.latency.interpolate"
+	bounds := q.source.bounds
+	switch known := len(bounds) > 0; {
+	case l.Interpolate && (l.AnyBucket || !known):
+		r.add(d.KeyProblem(guess, "between which bounds to interpolate is not known", "leave anyBucket out, and take a source whose buckets are known"))
 		return slo.SLI{}
+	case l.AnyBucket || !known || slices.Contains(bounds, v):
+		return q.latency(v)
+	case l.Interpolate && v < bounds[len(bounds)-1]:
+		return q.between(v)
 	}
-	return q.latency(v)
+	r.add(d.Problem(path, fmt.Sprintf("no bucket of the source %s ends at %s, so that how many were as fast is not known", q.source.name, v),
+		nearestBounds(bounds, v)+"; or interpolate: true; or, where its buckets are configured otherwise, anyBucket: true"))
+	return slo.SLI{}
 }
 
 // nearestBounds names the bounds around a threshold.

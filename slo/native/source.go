@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -239,9 +240,45 @@ func (q query) availability(errors errorSet) slo.SLI {
 
 // latency counts requests that took at most the threshold, of all.
 func (q query) latency(threshold slo.Duration) slo.SLI {
-	le := append(slices.Clone(q.source.quick), matcher("le", bus.MatchRegexp, bound(threshold, q.source.seconds)))
-	good := q.expr(q.source.histogram+"_bucket", le...)
+	good := q.bucket(threshold)
 	return slo.SLI{Good: &good, Total: q.expr(q.source.histogram+"_count", q.source.quick...)}
+}
+
+// bucket counts requests that took at most the bound of a bucket.
+func (q query) bucket(threshold slo.Duration) slo.Expr {
+	le := append(slices.Clone(q.source.quick), matcher("le", bus.MatchRegexp, bound(threshold, q.source.seconds)))
+	return q.expr(q.source.histogram+"_bucket", le...)
+}
+
+// shareDigits are those of a bucket's share below a threshold.
+const shareDigits = 6
+
+// between counts requests that took at most a threshold that lies inside a bucket: those of the bucket before, and of this one the share
+// that lies below when its requests are spread evenly, as Prometheus' histogram_quantile takes them to be. It is wrong by less than the
+// requests of that one bucket.
+func (q query) between(threshold slo.Duration) slo.SLI {
+	i, _ := slices.BinarySearch(q.source.bounds, threshold)
+	high, low := q.source.bounds[i], slo.Duration(0)
+	if i > 0 {
+		low = q.source.bounds[i-1]
+	}
+	scale := big.NewRat(1_000_000, 1)
+	parts := new(big.Rat).Mul(big.NewRat(int64(threshold-low), int64(high-low)), scale)
+	below := new(big.Rat).Quo(new(big.Rat).SetInt(new(big.Int).Quo(parts.Num(), parts.Denom())), scale) // an exact decimal
+	out := q.latency(high)
+	weigh(out.Good, below)
+	if i > 0 {
+		before := q.bucket(low)
+		weigh(&before, new(big.Rat).Sub(big.NewRat(1, 1), below))
+		out.Good.Terms = append(before.Terms, out.Good.Terms...)
+	}
+	return out
+}
+
+func weigh(e *slo.Expr, factor *big.Rat) {
+	for i := range e.Terms {
+		e.Terms[i].Factor = slo.MustDecimal(factor.FloatString(shareDigits))
+	}
 }
 
 // bound returns a regular expression for the spellings of a bucket's bound: "300" and, since OpenMetrics and Prometheus 3, "300.0";
