@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,4 +112,35 @@ func levenshtein(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// Advice returns what an error says and, where it has the methods Reason and Hint, what would be right.
+func Advice(err error) (message, hint string) {
+	var advised interface {
+		error
+		Reason() string
+		Hint() string
+	}
+	if errors.As(err, &advised) {
+		return advised.Reason(), advised.Hint()
+	}
+	return err.Error(), ""
+}
+
+// QueryProblem returns a problem with the string at path, by the error of what reads it: see [Advice]. Where the error has the method
+// Position, which counts within the string, and the string does not stand in the file as it is, the message says the place.
+func (d *Document) QueryProblem(path string, err error) Problem {
+	message, hint := Advice(err)
+	var placed interface {
+		error
+		Position() (line, column int)
+	}
+	line, column := 0, 0
+	if errors.As(err, &placed) {
+		line, column = placed.Position()
+		if n := d.Node(path); (n == nil || n.TextLine == 0) && (line > 1 || column > 1) {
+			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
+		}
+	}
+	return d.TextProblem(path, line, column, message, hint)
 }

@@ -47,9 +47,7 @@ func SpentTier(text string) (Tier, error) {
 	if !percent || err != nil || v.Rat().Sign() <= 0 || v.Rat().Cmp(big.NewRat(1000, 1)) > 0 {
 		return Tier{}, fmt.Errorf("%q is no share of the budget", text)
 	}
-	q := new(big.Rat).Quo(v.Rat(), big.NewRat(100, 1))
-	digits, _ := q.FloatPrec()
-	spent, err := ParseDecimal(q.FloatString(digits))
+	spent, err := v.Hundredth()
 	if err != nil {
 		return Tier{}, fmt.Errorf("the share %q of the budget has too many digits", text)
 	}

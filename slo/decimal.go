@@ -50,6 +50,17 @@ func (d Decimal) Float() float64 {
 	return f
 }
 
+// Hundredth returns the exact hundredth, what a percentage is as a share; an error where it has too many digits.
+func (d Decimal) Hundredth() (Decimal, error) {
+	q := new(big.Rat).Quo(d.Rat(), big.NewRat(100, 1))
+	digits, _ := q.FloatPrec()
+	out, err := ParseDecimal(q.FloatString(digits))
+	if err != nil {
+		return Decimal{}, fmt.Errorf("%s has too many digits", d)
+	}
+	return out, nil
+}
+
 // String returns the number as it was written.
 func (d Decimal) String() string {
 	if d.text == "" {

@@ -69,7 +69,7 @@ func (r *run) groupProblem(d *mesh.Document, err error) bool {
 	if errors.As(err, &at) && at.Label >= 0 {
 		path = labelPath(at.Label)
 	}
-	message, hint := reason(err)
+	message, hint := mesh.Advice(err)
 	r.add(d.Problem(path, message, hint))
 	return true
 }

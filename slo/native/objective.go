@@ -127,19 +127,16 @@ func (r *run) percent(d *mesh.Document, path string, n *mesh.Node, example strin
 		r.add(d.Problem(path, fmt.Sprintf("%s must be a percentage, found %s", path, found(n)), percentHint(n, example)))
 		return slo.Decimal{}, false
 	}
-	v, ok := new(big.Rat).SetString(m[1])
-	if !ok || v.Sign() <= 0 || v.Cmp(big.NewRat(100, 1)) > 0 {
+	v, err := slo.ParseDecimal(m[1])
+	if err != nil || v.Rat().Sign() <= 0 || v.Rat().Cmp(big.NewRat(100, 1)) > 0 {
 		r.add(d.Problem(path, fmt.Sprintf("%s must be above 0%% and at most 100%%, found %s", path, n.Text), "write for example "+example))
 		return slo.Decimal{}, false
 	}
-	return shareOf(v), true
-}
-
-// shareOf divides a percentage by 100; it stays exact.
-func shareOf(percent *big.Rat) slo.Decimal {
-	q := new(big.Rat).Quo(percent, big.NewRat(100, 1))
-	digits, _ := q.FloatPrec()
-	return slo.MustDecimal(q.FloatString(digits)) // at most 28 digits
+	share, err := v.Hundredth()
+	if err != nil {
+		r.add(d.Problem(path, err.Error(), "at most 28 after the point"))
+	}
+	return share, err == nil
 }
 
 func found(n *mesh.Node) string {
@@ -229,7 +226,7 @@ func (r *run) calendar(d *mesh.Document, w *window, out *slo.Window) {
 	}
 	z, err := r.cfg.Zone(name)
 	if err != nil {
-		message, hint := reason(err)
+		message, hint := mesh.Advice(err)
 		r.add(d.Problem(path+".timeZone", message, hint))
 	}
 	u := units()[at]

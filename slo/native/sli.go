@@ -1,7 +1,6 @@
 package native
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -221,7 +220,7 @@ func (r *run) queried(d *mesh.Document, s *sli) slo.SLI {
 		}
 		e, err := r.cfg.Compile(f.query)
 		if err != nil {
-			r.add(queryProblem(d, at, err))
+			r.add(d.QueryProblem(at, err))
 			continue
 		}
 		f.into(&e)
@@ -232,34 +231,4 @@ func (r *run) queried(d *mesh.Document, s *sli) slo.SLI {
 		forms = append(forms, form)
 	}
 	return out
-}
-
-// reason returns what an error says and what would be right.
-func reason(err error) (message, hint string) {
-	var told interface {
-		error
-		Reason() string
-		Hint() string
-	}
-	if errors.As(err, &told) {
-		return told.Reason(), told.Hint()
-	}
-	return err.Error(), ""
-}
-
-// queryProblem puts a mistake of a query to its place in the file.
-func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
-	message, hint := reason(err)
-	var placed interface {
-		error
-		Position() (line, column int)
-	}
-	line, column := 0, 0
-	if errors.As(err, &placed) {
-		line, column = placed.Position()
-		if n := node(d, path); n.TextLine == 0 && (line > 1 || column > 1) {
-			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
-		}
-	}
-	return d.TextProblem(path, line, column, message, hint)
 }

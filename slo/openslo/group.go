@@ -52,7 +52,7 @@ func (r *run) groupLabels(d *mesh.Document, text string) []string {
 		out = append(out, l)
 	}
 	if err := slo.CheckGroupBy(out); err != nil {
-		r.add(queryProblem(d, path, err))
+		r.add(d.QueryProblem(path, err))
 		return nil
 	}
 	return out
@@ -61,6 +61,6 @@ func (r *run) groupLabels(d *mesh.Document, text string) []string {
 // splits tells of a label by which good events are told from others.
 func (r *run) splits(d *mesh.Document, o *slo.Objective) {
 	if err := o.CheckGroupSplit(); err != nil {
-		r.add(queryProblem(d, annotationPath(AnnotationGroupBy), err))
+		r.add(d.QueryProblem(annotationPath(AnnotationGroupBy), err))
 	}
 }

@@ -1,7 +1,6 @@
 package openslo
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,7 +141,7 @@ func (r *run) values(d *mesh.Document, path string, m *metric, mean bool, def *m
 	}
 	s, err := r.cfg.Select(text, mean)
 	if err != nil {
-		r.add(queryProblem(d, at, err))
+		r.add(d.QueryProblem(at, err))
 		return nil
 	}
 	return &slo.Gauge{Selector: s}
@@ -162,7 +161,7 @@ func (r *run) metric(d *mesh.Document, path string, m *metric, def *mesh.Definit
 	}
 	e, err := r.cfg.Compile(text)
 	if err != nil {
-		r.add(queryProblem(d, path, err))
+		r.add(d.QueryProblem(path, err))
 		return query{}
 	}
 	return query{path: path, form: r.cfg.Form(text), expr: &e}
@@ -226,28 +225,4 @@ func (r *run) prometheus(d *mesh.Document, path string, s *metricSource, def *me
 		return false
 	}
 	return true
-}
-
-// queryProblem puts a mistake of a query to its place in the file.
-func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
-	message, hint, line, column := err.Error(), "", 0, 0
-	var advised interface {
-		error
-		Reason() string
-		Hint() string
-	}
-	if errors.As(err, &advised) {
-		message, hint = advised.Reason(), advised.Hint()
-	}
-	var placed interface {
-		error
-		Position() (line, column int)
-	}
-	if errors.As(err, &placed) {
-		line, column = placed.Position()
-		if n := node(d, path); n.TextLine == 0 && (line > 1 || column > 1) {
-			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
-		}
-	}
-	return d.TextProblem(path, line, column, message, hint)
 }

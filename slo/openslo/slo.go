@@ -179,9 +179,7 @@ func (r *run) share(d *mesh.Document, path string, n json.Number, whole int64) s
 	if whole == 1 {
 		return v
 	}
-	q := new(big.Rat).Quo(v.Rat(), top)
-	digits, _ := q.FloatPrec()
-	exact, err := slo.ParseDecimal(q.FloatString(digits))
+	exact, err := v.Hundredth()
 	if err != nil {
 		r.add(d.Problem(path, fmt.Sprintf("%s has too many digits", n), "at most 28 after the point"))
 	}

@@ -75,7 +75,7 @@ func (r *run) calendar(d *mesh.Document, path string, t *timeWindow) (slo.Calend
 	}
 	zone, err := r.cfg.Zone(spec.TimeZone)
 	if err != nil {
-		r.add(queryProblem(d, path+".calendar.timeZone", err))
+		r.add(d.QueryProblem(path+".calendar.timeZone", err))
 		return c, false
 	}
 	c.Zone = zone

@@ -21,7 +21,6 @@ package pyrra
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -221,13 +220,7 @@ func share(percent string) (slo.Decimal, error) {
 	if v.Rat().Sign() <= 0 || v.Rat().Cmp(big.NewRat(100, 1)) >= 0 {
 		return slo.Decimal{}, fmt.Errorf("the target must be above 0 and below 100, found %s; 100 %% leaves no budget at all", percent)
 	}
-	q := new(big.Rat).Quo(v.Rat(), big.NewRat(100, 1))
-	digits, _ := q.FloatPrec()
-	d, err := slo.ParseDecimal(q.FloatString(digits))
-	if err != nil {
-		return slo.Decimal{}, fmt.Errorf("%s has too many digits", percent)
-	}
-	return d, nil
+	return v.Hundredth()
 }
 
 func (r *reading) window() slo.Duration {
@@ -322,34 +315,4 @@ func node(d *mesh.Document, path string) *mesh.Node {
 		return n
 	}
 	return nil
-}
-
-// told returns what an error says, what would be right, and its place in a query, 0 where there is none.
-func told(err error) (message, hint string, line, column int) {
-	message = err.Error()
-	var advised interface {
-		error
-		Reason() string
-		Hint() string
-	}
-	if errors.As(err, &advised) {
-		message, hint = advised.Reason(), advised.Hint()
-	}
-	var placed interface {
-		error
-		Position() (line, column int)
-	}
-	if errors.As(err, &placed) {
-		line, column = placed.Position()
-	}
-	return message, hint, line, column
-}
-
-// queryProblem puts a mistake of a query to its place in the file.
-func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
-	message, hint, line, column := told(err)
-	if n := d.Node(path); n.TextLine == 0 && (line > 1 || column > 1) {
-		message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
-	}
-	return d.TextProblem(path, line, column, message, hint)
 }

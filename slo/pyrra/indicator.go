@@ -87,7 +87,7 @@ func (r *reading) group(o *slo.Objective) {
 	if errors.As(err, &of) && of.Label >= 0 {
 		path = fmt.Sprintf("%s[%d]", path, of.Label)
 	}
-	message, hint, _, _ := told(err)
+	message, hint := mesh.Advice(err)
 	r.wrong(path, hint, "%s", message)
 }
 
@@ -103,7 +103,7 @@ func (r *reading) metric(path, text string) *slo.Expr {
 	}
 	e, err := r.cfg.Compile(text)
 	if err != nil {
-		r.problems = append(r.problems, queryProblem(r.d, path, err))
+		r.problems = append(r.problems, r.d.QueryProblem(path, err))
 		return nil
 	}
 	if t := e.Terms; r.cfg.Form(text) != "counter" || len(t) != 1 || t[0].Factor.String() != "1" {

@@ -26,7 +26,7 @@ func (r *reading) latencyNative(in *native) slo.SLI {
 	for i, text := range []string{q.good, q.total} {
 		var err error
 		if sides[i], err = r.cfg.Compile(text); err != nil { // it is about the metric, and its place is one of this query
-			message, hint, _, _ := told(err)
+			message, hint := mesh.Advice(err)
 			r.wrong(path+".total.metric", hint, "%s", message)
 			return slo.SLI{}
 		}
@@ -67,7 +67,7 @@ func (r *reading) boolGauge(in *boolGauge) slo.SLI {
 	}
 	s, err := r.cfg.Select(in.Metric, false)
 	if err != nil {
-		r.problems = append(r.problems, queryProblem(r.d, path, err))
+		r.problems = append(r.problems, r.d.QueryProblem(path, err))
 		return slo.SLI{}
 	}
 	return slo.SLI{Gauge: &slo.Gauge{Selector: s, Raw: slo.RawSuccess}}

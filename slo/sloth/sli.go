@@ -1,7 +1,6 @@
 package sloth
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -20,13 +19,7 @@ func share(percent string) (slo.Decimal, error) {
 	if v.Rat().Sign() <= 0 || v.Rat().Cmp(big.NewRat(100, 1)) >= 0 {
 		return slo.Decimal{}, fmt.Errorf("the objective must be above 0 and below 100, found %s; 100 %% leaves no budget at all", percent)
 	}
-	q := new(big.Rat).Quo(v.Rat(), big.NewRat(100, 1))
-	digits, _ := q.FloatPrec()
-	d, err := slo.ParseDecimal(q.FloatString(digits))
-	if err != nil {
-		return slo.Decimal{}, fmt.Errorf("%s has too many digits", percent)
-	}
-	return d, nil
+	return v.Hundredth()
 }
 
 // sli compiles what is counted: bad events and all events.
@@ -89,27 +82,8 @@ func (r *reading) query(path, text string) (*slo.Expr, string) {
 	filled := fill(text, true)
 	e, err := r.cfg.Compile(filled)
 	if err != nil {
-		r.add(queryProblem(r.d, path, err))
+		r.add(r.d.QueryProblem(path, err))
 		return nil, ""
 	}
 	return &e, r.cfg.Form(filled)
-}
-
-// queryProblem puts a mistake of a query to its place in the file.
-func queryProblem(d *mesh.Document, path string, err error) mesh.Problem {
-	message, hint, line, column := err.Error(), "", 0, 0
-	var placed interface {
-		error
-		Position() (line, column int)
-		Reason() string
-		Hint() string
-	}
-	if errors.As(err, &placed) {
-		message, hint = placed.Reason(), placed.Hint()
-		line, column = placed.Position()
-		if n := d.Node(path); n.TextLine == 0 && (line > 1 || column > 1) {
-			message = fmt.Sprintf("%s, at %d:%d of the query", message, line, column)
-		}
-	}
-	return d.TextProblem(path, line, column, message, hint)
 }
