@@ -110,3 +110,21 @@ func (r Ref) Compare(o Ref) int {
 	}
 	return 0
 }
+
+// HeldClaims returns who holds each claim beside docs: those of existing that docs do not replace.
+func HeldClaims(docs []Document, existing []Definition) map[string]Ref {
+	fresh := map[Ref]bool{}
+	for i := range docs {
+		fresh[docs[i].Ref()] = true
+	}
+	claims := map[string]Ref{}
+	for i := range existing {
+		if fresh[existing[i].Ref] {
+			continue
+		}
+		for _, name := range existing[i].Claims {
+			claims[name] = existing[i].Ref
+		}
+	}
+	return claims
+}

@@ -144,3 +144,17 @@ func (d *Document) QueryProblem(path string, err error) Problem {
 	}
 	return d.TextProblem(path, line, column, message, hint)
 }
+
+// Misspelled reports whether one of the problems told so far is a wrong spelling of the field at path: then that it is missing need not
+// be told.
+func (d *Document) Misspelled(path string, told []Problem) bool {
+	dot := strings.LastIndexByte(path, '.')
+	around, name := path[:max(dot, 0)], path[dot+1:]
+	if strings.HasSuffix(path, "]") {
+		open := strings.LastIndexByte(path, '[')
+		around, name = path[:open], path[open+1:len(path)-1]
+	}
+	return slices.ContainsFunc(told, func(p Problem) bool {
+		return p.File == d.File && strings.HasPrefix(p.Path, around) && strings.HasPrefix(p.Message, "unknown ") && strings.Contains(p.Hint, fmt.Sprintf("did you mean %q", name))
+	})
+}

@@ -94,7 +94,7 @@ func (s *Stage) watch(t *tracker, at bus.Time, behind bool) {
 func (t *tracker) look(i int) (long, short uint8) {
 	for k, p := range t.pairs[i] {
 		l, sh := &t.rings.rings[p.long], &t.rings.rings[p.short]
-		if t.budget.over(l.good, l.total, p.factor) && (t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(l.good, l.total)) {
+		if t.budget.over(l.good, l.total, p.factor) && t.sure(l) {
 			long |= 1 << k
 		}
 		if t.budget.over(sh.good, sh.total, p.factor) {

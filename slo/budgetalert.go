@@ -122,27 +122,30 @@ func (t *tracker) forecast(closed int64) *Forecast {
 	return f
 }
 
+// windowFrom returns the second with which the budget window begins: of its period, or its length ago.
+func (t *tracker) windowFrom(closed int64) int64 {
+	if t.rings.calendar != nil {
+		return t.rings.from
+	}
+	return closed - int64(t.rings.budget().length)/1000
+}
+
 // elapsed returns the seconds of the budget window that lie between the SLO's definition, or the window's beginning, and now.
 func (t *tracker) elapsed(closed int64) int64 {
-	from := closed - int64(t.rings.budget().length)/1000
-	if t.rings.calendar != nil {
-		from = t.rings.from
-	}
-	return max(1, closed-max(from, t.began()))
+	return max(1, closed-max(t.windowFrom(closed), t.began()))
 }
 
 // watchBudget decides about an alert that is about the budget.
 func (s *Stage) watchBudget(t *tracker, i int, at bus.Time, behind bool) {
 	a, tier := &t.alerts[i], &t.tiers[i]
+	total, spent := t.budgetTotal(secondOf(at))
 	over, high, low := false, ReasonBudgetShareSpent, ReasonBudgetShareLeft
 	if tier.Spent != nil {
-		total, spent := t.budgetTotal(secondOf(at))
 		over = total > 0 && spent > 0 && spent >= total*tier.Spent.Float()
 	} else {
 		high, low = ReasonExhaustionNear, ReasonExhaustionFar
-		total, spent := t.budgetTotal(secondOf(at))
 		f := t.forecast(secondOf(at))
-		over = total > 0 && spent >= total || f != nil && f.In <= tier.Exhaustion && t.bySure(f)
+		over = total > 0 && spent >= total || f != nil && f.In <= tier.Exhaustion && t.sure(t.rings.window(f.Window))
 	}
 	a.on = uint8(bToInt(over))
 	switch {
@@ -152,12 +155,6 @@ func (s *Stage) watchBudget(t *tracker, i int, at bus.Time, behind bool) {
 		a.begin(t, i, at)
 		s.change(t, i, AlertFiring, high, at, behind)
 	}
-}
-
-// bySure reports whether the window of a forecast holds enough to be believed.
-func (t *tracker) bySure(f *Forecast) bool {
-	r := t.rings.window(f.Window)
-	return t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(r.good, r.total)
 }
 
 // absentLookback bounds what patience adds; it is as long as a query of Prometheus goes on seeing a last sample.

@@ -31,3 +31,8 @@ func (b odds) significant(good, total float64) bool {
 	bad := math.Floor(total - good)
 	return bad >= 2 && total*b.num <= float64(poissonMean(bad)*b.den)
 }
+
+// sure reports whether a window holds enough bad events to say anything. Slices of time are not asked: each of them is a judgement already.
+func (t *tracker) sure(r *ring) bool {
+	return t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(r.good, r.total)
+}

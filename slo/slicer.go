@@ -205,12 +205,7 @@ func (r *ring) put(c *cell, v float64, n int64, whole bool) {
 // expected returns how many slices the objective's window has when it is whole, less those that are excluded.
 func (t *tracker) expected(closed int64) float64 {
 	s, b := t.slicer, t.rings.budget()
-	length := int64(b.length) / 1000
-	from := closed - length
-	if t.o.Window.Calendar != nil {
-		from = t.rings.from
-	}
-	whole := float64(length / s.length)
+	from, whole := t.windowFrom(closed), float64(int64(b.length)/1000/s.length)
 	if s.onNone != NoDataExclude || s.done == 0 {
 		return max(0, whole-t.excludedSlices(from, closed))
 	}

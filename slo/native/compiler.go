@@ -24,7 +24,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"evenkeel.dev/mesh"
@@ -67,7 +66,7 @@ func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{{APIVersion: APIVersio
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of each is a list of one [slo.Objective].
 func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
-	r := &run{cfg: c.cfg, claims: map[string]mesh.Ref{}, targets: map[mesh.Ref]*mesh.Definition{}}
+	r := &run{cfg: c.cfg, claims: mesh.HeldClaims(docs, existing), targets: map[mesh.Ref]*mesh.Definition{}}
 	fresh := map[mesh.Ref]bool{}
 	for i := range docs {
 		fresh[docs[i].Ref()] = true
@@ -76,12 +75,6 @@ func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]
 		d := &existing[i]
 		if d.APIVersion == kindTarget.APIVersion && d.Kind == kindTarget.Kind {
 			r.targets[d.Ref] = d
-		}
-		if fresh[d.Ref] {
-			continue
-		}
-		for _, name := range d.Claims {
-			r.claims[name] = d.Ref
 		}
 	}
 	var out []mesh.Definition
@@ -142,13 +135,9 @@ func (r *run) claim(d *mesh.Document, def *mesh.Definition, path, name, what, hi
 
 // absent tells that something is missing, unless a misspelled name of it stands there, which is told already.
 func (r *run) absent(d *mesh.Document, path, message, hint string) {
-	parent, name := path[:max(strings.LastIndexByte(path, '.'), 0)], path[strings.LastIndexByte(path, '.')+1:]
-	for _, p := range r.problems {
-		if p.File == d.File && strings.HasPrefix(p.Path, parent) && strings.HasPrefix(p.Message, "unknown ") && strings.Contains(p.Hint, "did you mean "+strconv.Quote(name)) {
-			return
-		}
+	if !d.Misspelled(path, r.problems) {
+		r.add(d.Problem(path, message, hint))
 	}
-	r.add(d.Problem(path, message, hint))
 }
 
 // oneOf tells that a value is none of those that there are.

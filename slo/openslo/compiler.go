@@ -35,7 +35,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"evenkeel.dev/bus"
@@ -318,17 +317,9 @@ func refer(def *mesh.Definition, e *entry, d *mesh.Document) {
 
 // absent tells that something is missing, unless a misspelled name of it stands there, which is told already.
 func (r *run) absent(d *mesh.Document, path, message, hint string) {
-	parent, name := path[:max(strings.LastIndexByte(path, '.'), 0)], path[strings.LastIndexByte(path, '.')+1:]
-	if strings.HasSuffix(path, "]") {
-		open := strings.LastIndexByte(path, '[')
-		parent, name = path[:open], path[open+1:len(path)-1]
+	if !d.Misspelled(path, r.problems) {
+		r.add(d.Problem(path, message, hint))
 	}
-	for _, p := range r.problems {
-		if p.File == d.File && strings.HasPrefix(p.Path, parent) && strings.HasPrefix(p.Message, "unknown ") && strings.Contains(p.Hint, "did you mean "+strconv.Quote(name)) {
-			return
-		}
-	}
-	r.add(d.Problem(path, message, hint))
 }
 
 // node returns the value at a path, or nil; null is nothing.

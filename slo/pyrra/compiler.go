@@ -77,18 +77,7 @@ func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{{APIVersion: APIVersio
 // Compile checks docs and returns their definitions, in order. Nothing refers to anything, so no definition of existing changes. The
 // Compiled of each is a list of one [slo.Objective].
 func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
-	fresh := map[mesh.Ref]bool{}
-	for i := range docs {
-		fresh[docs[i].Ref()] = true
-	}
-	claims := map[string]mesh.Ref{}
-	for i := range existing {
-		for _, name := range existing[i].Claims {
-			if !fresh[existing[i].Ref] {
-				claims[name] = existing[i].Ref
-			}
-		}
-	}
+	claims := mesh.HeldClaims(docs, existing)
 	var out []mesh.Definition
 	var problems []mesh.Problem
 	for i := range docs {
@@ -121,13 +110,9 @@ func (r *reading) wrong(path, hint, format string, args ...any) {
 
 // absent tells that something is missing, unless a misspelled name of it stands there, which is told already.
 func (r *reading) absent(path, hint, format string, args ...any) {
-	parent, name := path[:max(strings.LastIndexByte(path, '.'), 0)], path[strings.LastIndexByte(path, '.')+1:]
-	for _, p := range r.problems {
-		if strings.HasPrefix(p.Path, parent) && strings.HasPrefix(p.Message, "unknown ") && strings.Contains(p.Hint, fmt.Sprintf("did you mean %q", name)) {
-			return
-		}
+	if !r.d.Misspelled(path, r.problems) {
+		r.wrong(path, hint, format, args...)
 	}
-	r.wrong(path, hint, format, args...)
 }
 
 // refuse tells that a field may not be there.
