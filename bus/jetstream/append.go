@@ -43,6 +43,7 @@ type usage struct {
 	remoteFull              atomic.Int64 // unix milliseconds at which a server last said that its disk is at the reserve
 	down                    atomic.Bool  // the last reading failed
 	eventsLag               atomic.Int64 // messages of LOG that EVENTS knows of and has not taken
+	caught                  atomic.Int32 // how many of streamNames this node has caught up with since its start, where it is one of several
 	eventsHeard             atomic.Int64 // unix milliseconds at which EVENTS last heard from LOG; 0 where it never did
 }
 
@@ -78,6 +79,47 @@ func (u *usage) refreshEvents(ctx context.Context, l *Log) error {
 	return nil
 }
 
+// lagMax is how many messages a copy may be behind and still count as caught up: under load there are always some on their way.
+const lagMax = 100
+
+// replica reports whether the server in this process is one of several.
+func (l *Log) replica() bool { return l.config.Server != nil && l.config.Server.config.Cluster != nil }
+
+// refreshCopies looks how far this node has caught up since it was started. Before that the other nodes alone have all messages, and
+// none of them may be taken down.
+func (u *usage) refreshCopies(ctx context.Context, l *Log) error {
+	for l.replica() && int(u.caught.Load()) < len(streamNames) {
+		if !l.config.Server.nats.JetStreamIsCurrent() {
+			return nil // it does not know all streams yet
+		}
+		name := streamNames[u.caught.Load()]
+		info, err := l.info(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !l.config.Server.current(info) {
+			return nil
+		}
+		u.caught.Add(1)
+	}
+	return nil
+}
+
+// current reports whether this server leads the stream, or its leader counts it as current. What the server thinks of its own copy
+// is not enough: before it has heard from the leader it does not know what it lacks.
+func (s *Server) current(info *jetstream.StreamInfo) bool {
+	name := s.nats.Name()
+	if info.Cluster == nil || info.Cluster.Leader == name {
+		return info.Cluster != nil
+	}
+	for _, r := range info.Cluster.Replicas {
+		if r.Name == name {
+			return r.Current && !r.Offline && r.Lag <= lagMax && s.nats.JetStreamIsStreamCurrent(accountInternal, info.Config.Name)
+		}
+	}
+	return true // it has no copy of this stream
+}
+
 func (u *usage) watch(ctx context.Context, l *Log) {
 	for wait(ctx, time.Second) == nil {
 		if err := u.refresh(ctx, l); err != nil && ctx.Err() == nil {
@@ -85,6 +127,9 @@ func (u *usage) watch(ctx context.Context, l *Log) {
 		}
 		if err := u.refreshEvents(ctx, l); err != nil && ctx.Err() == nil {
 			l.config.Logger.Warn("how far EVENTS has come cannot be read", "err", err)
+		}
+		if err := u.refreshCopies(ctx, l); err != nil && ctx.Err() == nil {
+			l.config.Logger.Warn("whether this node has caught up cannot be read", "err", err)
 		}
 	}
 }
@@ -169,6 +214,9 @@ func (l *Log) Ready() error {
 	}
 	if l.usage.down.Load() {
 		return errors.New("log: the server does not answer")
+	}
+	if i := int(l.usage.caught.Load()); l.replica() && i < len(streamNames) {
+		return fmt.Errorf("log: this node's copy of %s has not caught up with the other nodes", streamNames[i])
 	}
 	return l.full(bus.SubjectFrame, frameRoom)
 }

@@ -32,18 +32,19 @@ func freeAddresses(t *testing.T, n int) []string {
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	addresses := freeAddresses(t, 3)
-	servers := make([]*Server, 3)
+	servers, folders := make([]*Server, 3), []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	start := func(i int) {
+		s, err := StartServer(ServerConfig{DataDir: folders[i], Name: fmt.Sprint("n", i), Listen: "127.0.0.1:0",
+			Users: []User{{RoleAdmin, "admin", "pw"}}, Cluster: &ClusterConfig{Name: "c", Listen: addresses[i], Routes: addresses, User: "node", Password: "secret"}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		servers[i] = s
+	}
 	var wg sync.WaitGroup
 	for i := range servers {
-		wg.Go(func() {
-			s, err := StartServer(ServerConfig{DataDir: t.TempDir(), Name: fmt.Sprint("n", i), Listen: "127.0.0.1:0",
-				Users: []User{{RoleAdmin, "admin", "pw"}}, Cluster: &ClusterConfig{Name: "c", Listen: addresses[i], Routes: addresses, User: "node", Password: "secret"}})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			servers[i] = s
-		})
+		wg.Go(func() { start(i) })
 	}
 	wg.Wait()
 	if t.Failed() {
@@ -74,12 +75,13 @@ func TestCluster(t *testing.T) {
 	})
 	var acked []uint64
 	var pause time.Duration
+	killed := -1
 	var tried uint64
 	last := time.Now()
 	closed := make(chan struct{})
 	for n, after := uint64(1), 0; after < 200 && ctx.Err() == nil; n++ {
 		if n == 200 {
-			killed := leaderOf(t, l, servers)
+			killed = leaderOf(t, l, servers)
 			dead[killed] = true
 			go func() { defer close(closed); servers[killed].Close() }()
 		}
@@ -127,6 +129,31 @@ func TestCluster(t *testing.T) {
 	})
 	stop()
 	wg.Wait()
+
+	// The node comes back. Were it ready before it has what the others took meanwhile, the next one would be taken down too early.
+	start(killed)
+	if t.Failed() {
+		return
+	}
+	dead[killed] = false
+	back, err := Open(ctx, Config{Server: servers[killed], Replicas: 3, Stages: []StageInfo{{"add", 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { back.Close() })
+	if back.Ready() == nil {
+		t.Error("the node says it is ready before it can know what it lacks")
+	}
+	eventually(t, 30*time.Second, "the node is ready", func() bool { return back.Ready() == nil })
+	for _, name := range streamNames {
+		info, err := l.info(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !servers[killed].current(info) {
+			t.Errorf("the node says it is ready and lacks a part of %s: %+v", name, info.Cluster)
+		}
+	}
 }
 
 func leaderOf(t *testing.T, l *Log, servers []*Server) int {

@@ -22,6 +22,9 @@ const (
 	streamDetail = "DETAIL"
 )
 
+// streamNames are all of them, in the order in which a restarted node is asked for its copies.
+var streamNames = [...]string{streamMeta, streamHeads, streamSnap, streamLog, streamEvents, streamLedger, streamDetail}
+
 // Subjects of the streams beside LOG.
 const (
 	subjectHeads  = "heads." // heads.<stage>.<partition>

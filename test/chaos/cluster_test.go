@@ -75,9 +75,9 @@ func TestPeersClusterLosesNode(t *testing.T) {
 				}
 			}
 			nodes[k].Restart()
-			nodes[k].WaitReady(2 * time.Minute)
+			nodes[k].WaitReady(2 * time.Minute) // now it has all that the others have, and the next may die
+			peer.Until(t, time.Minute, names[k]+" has failed enough for every tier", func() error { return d.failed(names[k], 0.05) })
 		}
-		wait(t, 3*time.Second)
 		truth := d.end()
 		if d.pause > longestPause {
 			t.Errorf("nothing was taken for %v; the most is %v", d.pause, longestPause)

@@ -202,6 +202,15 @@ func (w *workload) fail(service string) {
 	w.failing[service] = true
 }
 
+// failed returns nil when that share of what a service has served, in requests that were taken, has failed.
+func (w *workload) failed(service string, share float64) error {
+	c := w.counts()[service]
+	if bad := float64(c.total - c.good); bad < share*float64(c.total) {
+		return fmt.Errorf("%v of %d have failed", bad, c.total)
+	}
+	return nil
+}
+
 // counts returns what the services have served in requests that were taken.
 func (w *workload) counts() map[string]count {
 	w.mu.Lock()

@@ -1,6 +1,6 @@
 // Command tally reads what `go test -json` writes, one run or several, shows what a person wants to see of it (one line for each
-// package, the whole output of what failed, the slowest tests) and ends with a line of its own, "N passed, N failed": the
-// numbers of top-level tests, a package that does not build or ends badly counting as one that failed. It exits with 1 when
+// package, the whole output of what failed, the slowest tests, once more what the failed tests found wrong) and ends with a line of
+// its own, "N passed, N failed": the numbers of top-level tests, a package that does not build or ends badly counting as one that failed. It exits with 1 when
 // something failed or nothing ran.
 package main
 
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -49,7 +50,17 @@ type tally struct {
 	output         map[key][]string // by top-level test, "" for the package's own
 	broken         map[string]int   // failed tests by package
 	slow           []duration
+	why            []string // what failed tests said themselves, without the logs of what they ran
 }
+
+// A testSays matches a line that a test writes with t.Error or t.Log, or a panic.
+var testSays = regexp.MustCompile(`^\s*\w+_test\.go:\d+: |^panic: `)
+
+// Bounds of what is said once more at the end: a log of 100 lines that is cut at the top must still have it.
+const (
+	whyLines  = 8
+	whyLength = 400
+)
 
 func newTally(out io.Writer) *tally {
 	return &tally{out: out, output: map[key][]string{}, broken: map[string]int{}}
@@ -122,6 +133,13 @@ func (t *tally) packageFailed(e event) {
 
 func (t *tally) show(k key) {
 	fmt.Fprintf(t.out, "%s", strings.Join(t.output[k], ""))
+	var said []string
+	for _, line := range t.output[k] {
+		if line = strings.TrimSpace(line); testSays.MatchString(line) {
+			said = append(said, fmt.Sprintf("why   %s %s: %s", k.pkg, k.test, line[:min(len(line), whyLength)]))
+		}
+	}
+	t.why = append(t.why, said[max(0, len(said)-whyLines):]...)
 	delete(t.output, k)
 }
 
@@ -134,7 +152,7 @@ func (t *tally) forget(pkg string) {
 	delete(t.broken, pkg)
 }
 
-// finish prints the slowest tests and the counts, and reports whether all is well.
+// finish prints the slowest tests, why others failed, and the counts, and reports whether all is well.
 func (t *tally) finish() bool {
 	slices.SortStableFunc(t.slow, func(a, b duration) int {
 		switch {
@@ -149,6 +167,9 @@ func (t *tally) finish() bool {
 		if d.seconds >= 1 {
 			fmt.Fprintf(t.out, "slow  %s %.1fs\n", d.name, d.seconds)
 		}
+	}
+	for _, line := range t.why {
+		fmt.Fprintln(t.out, line)
 	}
 	fmt.Fprintf(t.out, "%d passed, %d failed\n", t.passed, t.failed)
 	return t.failed == 0 && t.passed > 0

@@ -21,6 +21,10 @@ func TestTally(t *testing.T) {
 {"Action":"fail","Package":"p","Test":"TestA"}
 {"Action":"pass","Package":"p","Test":"TestB"}
 {"Action":"fail","Package":"p"}`, "1 passed, 1 failed", false, "boom"},
+		{"why it failed", `{"Action":"output","Package":"p","Test":"TestA/sub","Output":"    a_test.go:7: 3, want 4\n"}
+{"Action":"output","Package":"p","Test":"TestA/sub","Output":"        time=12 level=INFO msg=noise\n"}
+{"Action":"fail","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"q","Test":"TestB","Elapsed":9}`, "1 passed, 1 failed", false, "slow  q TestB 9.0s\nwhy   p TestA: a_test.go:7: 3, want 4\n1 passed"},
 		{"does not build", `{"ImportPath":"p [p.test]","Action":"build-output","Output":"undefined: x\n"}
 {"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}
 {"Action":"pass","Package":"q","Test":"TestB"}`, "1 passed, 1 failed", false, "undefined: x"},
