@@ -91,9 +91,9 @@ func (s *Stage) watch(t *tracker, at bus.Time, behind bool) {
 }
 
 // look compares the pairs with their factors. A long window whose events are too few to tell counts as under.
-func (t *tracker) look(i int) (long, short uint8) {
+func (t *tracker) look(i int, closed int64) (long, short uint8) {
 	for k, p := range t.pairs[i] {
-		l, sh := &t.rings.rings[p.long], &t.rings.rings[p.short]
+		l, sh := t.burn(p.long, closed), t.burn(p.short, closed)
 		if t.budget.over(l.good, l.total, p.factor) && t.sure(l) {
 			long |= 1 << k
 		}
@@ -106,7 +106,7 @@ func (t *tracker) look(i int) (long, short uint8) {
 
 func (s *Stage) watchTier(t *tracker, i int, at bus.Time, behind bool) {
 	a := &t.alerts[i]
-	long, short := t.look(i)
+	long, short := t.look(i, secondOf(at))
 	both := long & short
 	if long == 0 {
 		a.tail = false
@@ -207,7 +207,7 @@ func (s *Stage) change(t *tracker, i int, state, reason string, at bus.Time, beh
 	e := t.alertEvent(i, state, reason, at)
 	switch state {
 	case AlertResolved, AlertLate, AlertInactive:
-		long, _ := t.look(i)
+		long, _ := t.look(i, secondOf(at))
 		*a = alert{state: AlertInactive, since: at, tail: long != 0 && state != AlertInactive, old: state == AlertLate}
 	default:
 		a.state, a.since, a.under = state, at, 0
@@ -249,17 +249,17 @@ func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEven
 	if state == AlertResolved || state == AlertLate || state == AlertInactive {
 		e.EndsAt = max(at, a.starts).String()
 	}
-	if ps := t.evidence(i); len(ps) > 0 {
+	if ps := t.evidence(i, secondOf(at)); len(ps) > 0 {
 		e.Pair = &ps[min(int(a.pair), len(ps)-1)]
 	}
 	return e
 }
 
 // evidence returns the pairs of a tier with the rates they see; a window without events has rate 0.
-func (t *tracker) evidence(i int) []AlertPair {
+func (t *tracker) evidence(i int, closed int64) []AlertPair {
 	var out []AlertPair
 	for k, p := range t.pairs[i] {
-		l, sh := &t.rings.rings[p.long], &t.rings.rings[p.short]
+		l, sh := t.burn(p.long, closed), t.burn(p.short, closed)
 		lr, _ := t.budget.rate(l.good, l.total)
 		sr, _ := t.budget.rate(sh.good, sh.total)
 		bp := t.tiers[i].Pairs[k]
@@ -271,9 +271,9 @@ func (t *tracker) evidence(i int) []AlertPair {
 func (s *Stage) emitAlert(t *tracker, i int, e AlertEvent, at bus.Time, behind bool) {
 	s.Stats.AlertEvents.Add(1)
 	s.emitEvent("alert", AlertEventType, &t.o, at, e)
-	d := AlertDetail{Event: e, AsOf: Moment(at), Behind: behind, Pairs: t.evidence(i)}
+	d := AlertDetail{Event: e, AsOf: Moment(at), Behind: behind, Pairs: t.evidence(i, secondOf(at))}
 	for k, w := range t.windows {
-		r := &t.rings.rings[k]
+		r := t.burn(k, secondOf(at))
 		d.Windows = append(d.Windows, WindowData{Window: w, Good: r.good, Total: r.total})
 	}
 	s.out = append(s.out, bus.Draft{Subject: SubjectAlertDetail, To: bus.All, Data: mustJSON(d)})

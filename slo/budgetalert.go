@@ -22,8 +22,8 @@ const (
 // minAbsent is the least time without data that an alert can be about: less is how scrapes are.
 const minAbsent = Duration(bus.Minute)
 
-// forecastWindow is the longest window by which the end of the budget is foretold.
-const forecastWindow = Duration(6 * bus.Hour)
+// forecastMax is the longest window by which the end of the budget is foretold.
+const forecastMax = Duration(6 * bus.Hour)
 
 // z90 is the standard normal quantile of a two-sided interval of 90 %.
 const z90 = 1.645
@@ -89,12 +89,8 @@ func (t *tracker) budgetTotal(closed int64) (total, spent float64) {
 // (P - spent/budget × elapsed) / burn, where elapsed is the time that the counts cover (SRE workbook, chapter 5, with the part of the
 // window that is over in place of the whole).
 func (t *tracker) forecast(closed int64) *Forecast {
-	r := &t.rings.rings[0]
-	for i := range t.rings.rings[:len(t.rings.rings)-1] {
-		if next := &t.rings.rings[i]; next.length <= forecastWindow {
-			r = next
-		}
-	}
+	k := t.forecastWindow()
+	r := t.burn(k, closed)
 	total, spent := t.budgetTotal(closed)
 	b := t.rings.budget()
 	bad := r.total - r.good
@@ -110,7 +106,7 @@ func (t *tracker) forecast(closed int64) *Forecast {
 	in := func(bad float64) Duration { // in whole seconds: it is an estimate
 		return Duration(math.Floor(left*t.budget.num/t.budget.den*r.total/bad/1000)) * 1000
 	}
-	f := &Forecast{Window: r.length, In: in(bad)}
+	f := &Forecast{Window: t.windows[k], In: in(bad)}
 	if f.In > b.length {
 		return nil // by then the budget of today is another
 	}
@@ -120,6 +116,16 @@ func (t *tracker) forecast(closed int64) *Forecast {
 		f.Late = in(bad - spread)
 	}
 	return f
+}
+
+// forecastWindow is the number of the longest burn window of at most forecastMax.
+func (t *tracker) forecastWindow() (longest int) {
+	for i, w := range t.windows {
+		if w <= forecastMax {
+			longest = i
+		}
+	}
+	return longest
 }
 
 // windowFrom returns the second with which the budget window begins: of its period, or its length ago.
@@ -145,7 +151,7 @@ func (s *Stage) watchBudget(t *tracker, i int, at bus.Time, behind bool) {
 	} else {
 		high, low = ReasonExhaustionNear, ReasonExhaustionFar
 		f := t.forecast(secondOf(at))
-		over = total > 0 && spent >= total || f != nil && f.In <= tier.Exhaustion && t.sure(t.rings.window(f.Window))
+		over = total > 0 && spent >= total || f != nil && f.In <= tier.Exhaustion && t.sure(t.burn(t.forecastWindow(), secondOf(at)))
 	}
 	a.on = uint8(bToInt(over))
 	switch {

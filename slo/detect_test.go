@@ -34,13 +34,11 @@ func TestDetectionTime(t *testing.T) {
 		failing float64
 		floor   float64 // seconds
 	}{{1, 51.84}, {0.1, 518.4}, {0.02, 2592}} {
-		// The one-hour window holds up to one slice of a minute more than an hour, which weighs a failure that much less.
-		floor := c.floor * 61 / 60
 		lateness := 5.0
-		got := firstPage(t, c.failing, int(floor)+60)
-		t.Logf("%v%% failures: paged after %d s, the arithmetic floor is %.0f s (%.0f s with the window's resolution)", 100*c.failing, got, c.floor, floor)
-		if d := float64(got) - floor; d > lateness+2 || float64(got) < math.Floor(c.floor) {
-			t.Errorf("%v%% failures: paged after %d s; the floor is %.1f s, and %.0f s later is too late", 100*c.failing, got, floor, lateness+2)
+		got := firstPage(t, c.failing, int(c.floor)+60)
+		t.Logf("%v%% failures: paged after %d s, the arithmetic floor is %.0f s", 100*c.failing, got, c.floor)
+		if d := float64(got) - c.floor; d > lateness+2 || float64(got) < math.Floor(c.floor) {
+			t.Errorf("%v%% failures: paged after %d s; the floor is %.1f s, and %.0f s later is too late", 100*c.failing, got, c.floor, lateness+2)
 		}
 	}
 }

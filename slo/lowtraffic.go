@@ -33,6 +33,6 @@ func (b odds) significant(good, total float64) bool {
 }
 
 // sure reports whether a window holds enough bad events to say anything. Slices of time are not asked: each of them is a judgement already.
-func (t *tracker) sure(r *ring) bool {
-	return t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(r.good, r.total)
+func (t *tracker) sure(c cell) bool {
+	return t.slicer != nil || t.o.Alerting.Unguarded || t.budget.significant(c.good, c.total)
 }

@@ -311,6 +311,21 @@ func (b odds) rate(good, total float64) (float64, bool) {
 	return (total - good) * b.den / (total * b.num), true
 }
 
+// burn returns what a burn window has counted in its length before closed: what it holds, less the share by time of its oldest slice
+// that is older. So with steady traffic a window is as long as it says, to the second. Slices of time are whole.
+// Whether the SLI meets the objective is judged without this: a share in whole events would tip it to and fro where it is just met.
+func (t *tracker) burn(i int, closed int64) cell {
+	r := &t.rings.rings[i]
+	oldest := r.head - int64(r.n) + 1
+	old := t.rings.cell(r, oldest)
+	over := min(closed-int64(r.length)/1000-oldest*r.width, r.width)
+	if over <= 0 || old.total == 0 || t.slicer != nil {
+		return cell{r.good, r.total}
+	}
+	older := old.share(over, r.width)
+	return cell{r.good - older.good, r.total - older.total}
+}
+
 // judge brings state and reason up to date and reports whether one of them changed.
 func (t *tracker) judge(closed int64, now bus.Time) bool {
 	state, reason := t.state, t.reason
@@ -384,7 +399,7 @@ func (t *tracker) counts(closed int64) Status {
 		st.Forecast = t.forecast(closed)
 	}
 	for i, w := range t.windows {
-		r := &t.rings.rings[i]
+		r := t.burn(i, closed)
 		br := BurnRate{Window: w}
 		if rate, ok := t.budget.rate(r.good, r.total); ok {
 			br.Rate = &rate

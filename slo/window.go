@@ -10,7 +10,8 @@ import (
 // Resolution: a burn window of length L is kept in slices of ceil(L/60), the budget window in slices of ceil(L/320), both in whole
 // seconds and aligned to the Unix epoch. A window holds the slice that is being filled and as many whole slices before it as L needs,
 // so that it counts the last L and never more than one slice beyond: its error is the events of the one slice at its old end, at
-// most 1/60 (burn) or 1/320 (budget) of the window's time. Nothing is lost or counted twice at any edge.
+// most 1/60 (burn) or 1/320 (budget) of the window's time. Nothing is lost or counted twice at any edge. Of a burn window the share by
+// time of that slice is left out where it is looked at (tracker.burn).
 const (
 	burnSlices   = 60
 	budgetSlices = 320

@@ -104,7 +104,7 @@ func TestCluster(t *testing.T) {
 	if len(acked) < 300 {
 		t.Errorf("only %d of %d were acknowledged", len(acked), tried)
 	}
-	if pause > 15*time.Second {
+	if pause > 25*time.Second { // two elections, where the first is a draw, and a request that nobody answers
 		t.Errorf("nothing was taken for %s", pause)
 	}
 	var inputs []uint64

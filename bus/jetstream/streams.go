@@ -89,12 +89,7 @@ func (l *Log) createStreams(ctx context.Context) error {
 	for i := range l.streams() {
 		c := l.streams()[i] // META comes first; what it says is part of the others
 		for {
-			_, err := l.js.CreateOrUpdateStream(ctx, c)
-			if err == nil && c.Name == streamMeta {
-				var m meta
-				m, _, err = l.loadMeta(ctx)
-				l.starts = m.Starts
-			}
+			err := l.createStream(ctx, c)
 			if err == nil {
 				break
 			}
@@ -104,6 +99,23 @@ func (l *Log) createStreams(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// createStream makes one try to create or update a stream and to hear from its leader. A question that falls into an election may
+// never be answered: it gets its own time, not all that ctx has.
+func (l *Log) createStream(ctx context.Context, c jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := l.js.CreateOrUpdateStream(ctx, c); err != nil {
+		return err
+	}
+	if c.Name != streamMeta {
+		_, err := l.info(ctx, c.Name)
+		return err
+	}
+	m, _, err := l.loadMeta(ctx)
+	l.starts = m.Starts
+	return err
 }
 
 // awaitStreams waits until another process has created all streams and META's first entry.

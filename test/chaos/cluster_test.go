@@ -15,8 +15,10 @@ import (
 	"evenkeel.dev/test/peer"
 )
 
-// longestPause is how long a cluster of three may take nothing when one of its nodes dies.
-const longestPause = 15 * time.Second
+// longestPause is how long a cluster of three may take nothing when one of its nodes dies: NATS elects a leader after 4 to 9 s of
+// silence; where both nodes that are left stand at the same moment, which happens, after another 4 to 9 s; and a request on its way
+// to the dead node is given up after 5 s.
+const longestPause = 25 * time.Second
 
 // startCluster starts three processes with all roles whose embedded servers form one cluster with three copies of each stream.
 func startCluster(t *testing.T, names []string) []*peer.Evenkeel {
