@@ -212,6 +212,11 @@ func (s *Stage) change(t *tracker, i int, state, reason string, at bus.Time, beh
 	default:
 		a.state, a.since, a.under = state, at, 0
 	}
+	if state == AlertFiring {
+		t.remember(i, at)
+	} else {
+		t.settle(i, at)
+	}
 	t.dirty = true
 	s.emitAlert(t, i, e, at, behind)
 }
@@ -255,15 +260,11 @@ func (t *tracker) alertEvent(i int, state, reason string, at bus.Time) AlertEven
 	return e
 }
 
-// evidence returns the pairs of a tier with the rates they see; a window without events has rate 0.
+// evidence returns the pairs of a tier with the rates they see.
 func (t *tracker) evidence(i int, closed int64) []AlertPair {
 	var out []AlertPair
 	for k, p := range t.pairs[i] {
-		l, sh := t.burn(p.long, closed), t.burn(p.short, closed)
-		lr, _ := t.budget.rate(l.good, l.total)
-		sr, _ := t.budget.rate(sh.good, sh.total)
-		bp := t.tiers[i].Pairs[k]
-		out = append(out, AlertPair{Long: bp.Long, Short: bp.Short, Factor: bp.Factor, LongRate: lr, ShortRate: sr})
+		out = append(out, *t.rates(i, k, t.burn(p.long, closed), t.burn(p.short, closed)))
 	}
 	return out
 }

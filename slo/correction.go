@@ -40,6 +40,9 @@ type CorrectionEvent struct {
 	// ErrorMax is how many events of the window After may be wrong at most: of slices that are excluded in part, a share by time was
 	// taken out.
 	ErrorMax float64 `json:"errorMax"`
+	// Alerts are those that would have been others by what is known now, at the moment at which they fired or did not; of the newest
+	// eight firings, and by the slices of the windows.
+	Alerts []Differed `json:"alerts,omitempty"`
 }
 
 // Corrected is one side of a correction.
@@ -83,6 +86,7 @@ func (s *Stage) correctExcluded(t *tracker, old, next *exclusion) {
 	}
 	if len(applied) > 0 {
 		e := s.correction(t, ReasonExclusionApplied, next, applied)
+		e.Alerts = t.differed(t.without(applied, s.closed))
 		e.ErrorMax = t.retract(applied, s.closed)
 		e.After = t.corrected(s.closed)
 		e.Message = fmt.Sprintf("%s of time that was counted do not count any more", Duration(e.Seconds*1000))
@@ -132,6 +136,7 @@ func (s *Stage) correctLate(t *tracker, minute int64) {
 	if change == 0 || change <= lateShare*e.After.Budget.Total {
 		return
 	}
+	e.Alerts = t.differed(t.lately(minute))
 	e.Message = fmt.Sprintf("samples that came late changed closed time: %g events, %g of them bad", late.total, late.total-late.good)
 	s.emitCorrection(t, e)
 }

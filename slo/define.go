@@ -169,7 +169,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
 	t.bounds = wantedBounds(&t.o)
-	t.alerts = make([]alert, len(t.tiers))
+	t.alerts, t.fired = make([]alert, len(t.tiers)), nil
 	for i := range t.alerts {
 		t.alerts[i] = alert{state: AlertInactive, since: now}
 	}
@@ -239,7 +239,7 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 	}
 	t.o = *o
 	t.configure()
-	t.alerts = nil
+	t.alerts, t.fired = nil, nil
 	for _, n := range t.tiers {
 		a := alert{state: AlertInactive, since: s.now}
 		if i := slices.IndexFunc(old, func(o Tier) bool { return o.Name == n.Name }); i >= 0 {

@@ -12,8 +12,8 @@ import (
 )
 
 // snapshotVersion is the version of the state that Snapshot writes. Restore reads it and those before: version 1 has no families and
-// no revisions of the catalogue, version 2 no calendar windows and no slices of time.
-const snapshotVersion = 3
+// no revisions of the catalogue, version 2 no calendar windows and no slices of time, version 3 no firings.
+const snapshotVersion = 4
 
 // Snapshot implements [bus.Stage]. Everything stands in an order of its own: SLOs by key, series by identity, writers and sources by
 // name; so equal states give equal bytes whatever way led to them.
@@ -171,7 +171,21 @@ func (e *encoder) tracker(t *tracker) error {
 	e.int(t.minute.excluded)
 	e.bounds(t.bounds)
 	e.int(t.back)
+	e.fired(t.fired)
 	return nil
+}
+
+func (e *encoder) fired(fs []fired) {
+	e.uint(uint64(len(fs)))
+	for i := range fs {
+		f := &fs[i]
+		e.byte(f.tier)
+		e.byte(f.pair)
+		e.int(int64(f.at))
+		e.int(int64(f.until))
+		e.cell(f.long)
+		e.cell(f.short)
+	}
 }
 
 func (e *encoder) cell(c cell) {
@@ -302,8 +316,27 @@ func (t *tracker) restore(d *reader) {
 			d.fail()
 		}
 	}
+	if d.version > 3 {
+		d.fired(t)
+	}
 	t.period = 0
 	t.scale()
+}
+
+func (d *reader) fired(t *tracker) {
+	n := d.uint()
+	if n > maxFired {
+		d.fail()
+		return
+	}
+	for ; n > 0 && !d.bad; n-- {
+		f := fired{tier: d.byte(), pair: d.byte(), at: bus.Time(d.int()), until: bus.Time(d.int()), long: d.cell(), short: d.cell()}
+		if int(f.tier) >= len(t.tiers) || t.tiers[f.tier].isBurn() && int(f.pair) >= len(t.pairs[f.tier]) {
+			d.fail()
+			return
+		}
+		t.fired = append(t.fired, f)
+	}
 }
 
 func (d *reader) slicer(s *slicer) {

@@ -72,7 +72,8 @@ type tracker struct {
 	reason string
 	sliBad bool
 	alerts []alert
-	dirty  bool // to be told within a second
+	fired  []fired // the newest firings, ascending
+	dirty  bool    // to be told within a second
 }
 
 // A lump is an increase over a long time that waits for its second to close.

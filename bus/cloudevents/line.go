@@ -130,10 +130,23 @@ type correctionData struct {
 	After struct {
 		Budget budgetData `json:"budget"`
 	} `json:"after"`
+	Alerts []struct {
+		Tier  string `json:"tier"`
+		At    string `json:"at"`
+		Fired bool   `json:"fired"`
+	} `json:"alerts"`
 }
 
 func correctionLine(d *correctionData) string {
-	return fmt.Sprintf("%s (%s), %s, before: %s", d.Message, d.Reason, d.After.Budget, d.Before.Budget)
+	text := fmt.Sprintf("%s (%s), %s, before: %s", d.Message, d.Reason, d.After.Budget, d.Before.Budget)
+	for _, a := range d.Alerts {
+		if a.Fired {
+			text += fmt.Sprintf("; the %s alert of %s would not have fired", a.Tier, a.At)
+		} else {
+			text += fmt.Sprintf("; a %s alert would have fired at %s", a.Tier, a.At)
+		}
+	}
+	return text
 }
 
 type definitionData struct {

@@ -249,6 +249,7 @@ func samples() map[string][]any {
 				GlobalNamespace: "shop", Service: "s", SLO: "o", Reason: slo.ReasonExclusionApplied, Message: "m", From: slo.Moment(at), Until: slo.Moment(at), Seconds: 60,
 				Exclusion: &mesh.Ref{Kind: slo.KindExclusion}, Why: "w", Objective: sli, Window: month,
 				Before: slo.Corrected{Events: slo.Events{Good: 1, Total: 2}, Budget: budget}, After: slo.Corrected{Budget: budget}, ErrorMax: 1.5,
+				Alerts: []slo.Differed{{Tier: "page", Severity: "page", At: slo.Moment(at), Fired: true, Pair: pair, Was: pair}},
 			},
 		},
 		slo.StatusEventType: {
