@@ -108,6 +108,15 @@ func DecodeFrame(b []byte) *Frame {
 	return f
 }
 
+// Sections returns the parts of all partitions, in the order in which they stand.
+func (f *Frame) Sections() []Section {
+	out := make([]Section, 0, len(f.sections))
+	for i := range f.sections {
+		out = append(out, Section{data: f.sections[i].data})
+	}
+	return out
+}
+
 // Section returns the part of the frame for one partition; it is empty when there is none.
 func (f *Frame) Section(partition int) Section {
 	for i := range f.sections {

@@ -86,31 +86,38 @@ func checkChoice(found []Finding, q RepairRequest) error {
 	return Fail(http.StatusNotFound, "NotFound", "there is no finding "+q.Finding+" now", nil)
 }
 
-// backup streams the copy. What goes wrong after the first byte cuts the connection, so that nobody takes a part for the whole.
+// backup streams the copy.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
-	out := &backupWriter{ResponseWriter: w}
-	err := s.Backups.Backup(r.Context(), out)
+	s.stream(w, r, "evenkeel.backup", func(out io.Writer) error { return s.Backups.Backup(r.Context(), out) })
+}
+
+// stream answers with a file that write makes. What goes wrong after the first byte cuts the connection, so that nobody takes a part for
+// the whole.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, name string, write func(io.Writer) error) {
+	out := &fileWriter{ResponseWriter: w, name: name}
+	err := write(out)
 	switch {
 	case err != nil && out.began:
 		s.counts.Failed.Add(1)
-		s.Logger.Error("backup broke off", "error", err)
+		s.Logger.Error("a file broke off", "file", name, "error", err)
 		panic(http.ErrAbortHandler)
 	case err != nil:
 		s.answer(w, r, nil, err)
 	}
 }
 
-type backupWriter struct {
+type fileWriter struct {
 	http.ResponseWriter
+	name  string
 	began bool
 }
 
 // Write sends the head before the first byte.
-func (w *backupWriter) Write(b []byte) (int, error) {
+func (w *fileWriter) Write(b []byte) (int, error) {
 	if !w.began {
 		w.began = true
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Disposition", `attachment; filename="evenkeel.backup"`)
+		w.Header().Set("Content-Disposition", `attachment; filename="`+w.name+`"`)
 	}
 	return w.ResponseWriter.Write(b)
 }

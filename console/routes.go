@@ -49,6 +49,7 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/targets", s.Targets != nil, s.whole(s.listTargets))
 	with(mayRead, "GET /api/v1/repair", s.Repairs != nil, s.whole(s.explainRepair))
 	with(mayOperate, "POST /api/v1/repair", s.Repairs != nil, s.whole(s.acceptRepair))
+	with(mayRead, "GET /api/v1/log", s.Records != nil, s.whole(s.streamRecords))
 	with(mayAdminister, "POST /api/v1/backup", s.Backups != nil, s.backup)
 
 	if s.Pprof {

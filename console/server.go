@@ -38,6 +38,7 @@ type Config struct {
 	Backfills   Backfills
 	Repairs     Repairs
 	Backups     Backups
+	Records     Records
 	Targets     func() any             // scrape targets, as they are answered under "items"
 	Schema      func() ([]byte, error) // the AsyncAPI document
 	Ready       func() Readiness
@@ -61,7 +62,7 @@ type Version struct {
 // Counts are what the server counts of its own.
 type Counts struct {
 	Unauthorized, Forbidden, Failed, Panics atomic.Uint64
-	Streams                                 atomic.Int64
+	Streams, Replays                        atomic.Int64
 }
 
 // A Server answers HTTP. It is made by [New].

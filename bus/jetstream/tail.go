@@ -2,8 +2,11 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"evenkeel.dev/bus"
 )
@@ -135,6 +138,30 @@ func (l *Log) Open(ctx context.Context, from uint64) (bus.Reader, error) {
 	t := l.tail
 	l.mu.Unlock()
 	return &reader{l: l, t: t, at: from, stop: info.State.LastSeq}, nil
+}
+
+// SeqAt returns the sequence of the first message of LOG that was appended at a time or later; the one behind the last where there is none.
+func (l *Log) SeqAt(ctx context.Context, t bus.Time) (uint64, error) {
+	info, err := l.info(ctx, streamLog)
+	if err != nil {
+		return 0, err
+	}
+	low, high := max(info.State.FirstSeq, 1), info.State.LastSeq+1
+	for low < high {
+		mid := low + (high-low)/2
+		m, err := l.getMsg(ctx, streamLog, map[string]any{"seq": mid, "next_by_subj": ">"}) // some may be missing
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			high = mid
+		case err != nil:
+			return 0, err
+		case bus.TimeOf(m.Time) < t:
+			low = m.Sequence + 1
+		default:
+			high = mid
+		}
+	}
+	return low, nil
 }
 
 // Next implements [bus.Reader].

@@ -45,7 +45,7 @@ func (c *cli) backfill(ctx context.Context, f *applyFlags) error {
 	}
 	f.history.from, f.history.output = f.from, "table"
 	shown := newProgress(c.err, "auto", "table")
-	source, _, err := f.history.open(shown)
+	in, err := c.openHistory(&f.history, shown)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (c *cli) backfill(ctx context.Context, f *applyFlags) error {
 		fmt.Fprintf(c.out, "All of it is counted from %s already\n", until)
 		return nil
 	}
-	past, err := app.History(ctx, app.ReplayConfig{Definitions: sets, Source: source, From: from, Until: until, Step: until - from,
+	past, err := app.History(ctx, app.ReplayConfig{Definitions: sets, Source: in.source, Log: in.log, From: from, Until: until, Step: until - from,
 		Progress: func(at bus.Time, samples uint64) { shown.at(float64(at-from)/float64(until-from), samples) }})
 	shown.end()
 	if err != nil {

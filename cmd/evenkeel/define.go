@@ -122,7 +122,7 @@ It exits with 1 when a definition has mistakes, or when somebody else owns or ha
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would happen and change nothing")
 	cmd.Flags().BoolVar(&f.takeOwnership, "take-ownership", false, "also change objects that another source manages, and manage them from then on")
 	cmd.Flags().Int64Var(&f.expect, "expect-revision", -1, "refuse unless the objects still have this revision; 0: they shall not exist")
-	cmd.Flags().StringVar(&f.from, "backfill", "", "where the history of its SLOs is: prometheus:URL or openmetrics:FILE")
+	cmd.Flags().StringVar(&f.from, "backfill", "", "where the history of its SLOs is: prometheus:URL, openmetrics:FILE, or log")
 	cmd.Flags().StringVar(&f.since, "since", "", "with --backfill: how far back (30d), or a time in RFC 3339; default: the longest window of the SLOs")
 	f.history.sourceFlags(cmd.Flags())
 	outputFlag(cmd, &f.output)

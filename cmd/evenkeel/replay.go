@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -40,21 +42,23 @@ func replayCommand(c *cli) *cobra.Command {
 		Use:   "replay FILE|DIR|- ... --from prometheus:URL --since 30d",
 		Short: "Say what definitions would have given over history: SLI, budget, alerts",
 		Long: `Replay drives the same code as a running engine with recorded telemetry and recorded time, and says which SLI, error budget and alerts the
-definitions would have given. It needs no server, changes nothing and notifies nobody.
+definitions would have given. It changes nothing and notifies nobody.
 
 History comes from
   prometheus:URL    a Prometheus, Thanos, Mimir or what speaks like one: remote read, or its HTTP API where that is not offered
   openmetrics:FILE  a text file in OpenMetrics form whose samples have timestamps
+  log               the running engine's own log (--server, --token): what came, as it came, of the series that its definitions need
 
 It exits with 0 when no budget of the definitions was spent, with 1 when one was, or when a definition has mistakes. A breach that began and
 ended while a rolling window held less than a tenth of its length is told, and does not count. What --compare names does not decide it.`,
 		Example: "  evenkeel replay checkout.yaml --from prometheus:http://prometheus:9090 --since 30d\n" +
 			"  evenkeel replay checkout.yaml --compare stricter.yaml --from prometheus:https://mimir/prometheus --tenant shop --since 30d -o html > replay.html\n" +
-			"  evenkeel replay slos/ --from openmetrics:october.om",
+			"  evenkeel replay slos/ --from openmetrics:october.om\n" +
+			"  evenkeel replay stricter.yaml --from log --since 6h",
 		Args: cobra.MinimumNArgs(1),
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&f.from, "from", "", "where history comes from: prometheus:URL or openmetrics:FILE")
+	fs.StringVar(&f.from, "from", "", "where history comes from: prometheus:URL, openmetrics:FILE, or log")
 	fs.StringVar(&f.since, "since", "", "its beginning: how long ago (30d), or a time in RFC 3339; of a file the default is its first sample")
 	fs.StringVar(&f.until, "until", "", "its end, in the same forms; default: now, or of a file its last sample")
 	fs.StringVar(&f.step, "step", "", "time between the points of curves, at least 10s (default: a 720th of the whole)")
@@ -86,15 +90,15 @@ func (c *cli) replay(ctx context.Context, f *replayFlags, args []string) error {
 		return err
 	}
 	shown := newProgress(c.err, f.progress, f.output)
-	source, file, err := f.open(shown)
+	from, until, step := bus.Time(0), bus.Time(0), bus.Time(0)
+	in, err := c.openHistory(f, shown)
+	if err == nil {
+		from, until, step, err = f.span(ctx, in.file, time.Now())
+	}
 	if err != nil {
 		return err
 	}
-	from, until, step, err := f.span(ctx, file, time.Now())
-	if err != nil {
-		return err
-	}
-	r, err := app.Replay(ctx, app.ReplayConfig{Definitions: sets, Source: source, From: from, Until: until, Step: step,
+	r, err := app.Replay(ctx, app.ReplayConfig{Definitions: sets, Source: in.source, Log: in.log, From: from, Until: until, Step: step,
 		Progress: func(at bus.Time, samples uint64) { shown.at(float64(at-from)/float64(until-from), samples) }})
 	shown.end()
 	if errors.Is(err, app.ErrNoObjective) {
@@ -167,24 +171,40 @@ func (c *cli) replaySets(args, compare []string) ([]app.ReplayDefinitions, error
 	return sets, nil
 }
 
-// open makes the source that --from names; file is it, where it is one.
-func (f *replayFlags) open(shown *progress) (history.Source, *history.OpenMetrics, error) {
+// An origin is where history comes from.
+type origin struct {
+	source history.Source
+	log    *history.Log         // in place of source
+	file   *history.OpenMetrics // the source, where it is a file
+}
+
+// openHistory makes the source that --from names.
+func (c *cli) openHistory(f *replayFlags, shown *progress) (origin, error) {
 	kind, place, _ := strings.Cut(f.from, ":")
 	switch {
 	case kind == "prometheus" && place != "":
 		f.source.URL, f.source.Note = place, shown.note
 		p, err := history.NewPrometheus(f.source)
 		if err != nil {
-			return nil, nil, &exitError{exitUsage, err}
+			return origin{}, &exitError{exitUsage, err}
 		}
-		return p, nil, nil
+		return origin{source: p}, nil
 	case kind == "openmetrics" && place != "":
 		o := history.NewOpenMetrics(place)
-		return o, o, nil
-	case kind == "log":
-		return nil, nil, wrongUsage("--from log: replaying the engine's own stream is not possible yet; ask the Prometheus that sends to it (--from prometheus:URL)")
+		return origin{source: o, file: o}, nil
+	case f.from == "log":
+		api, err := c.client()
+		if err != nil {
+			return origin{}, err
+		}
+		return origin{log: history.NewLog(api.base, api.records)}, nil
 	}
-	return nil, nil, wrongUsage("--from %q is not known; write prometheus:URL or openmetrics:FILE", f.from)
+	return origin{}, wrongUsage("--from %q is not known; write prometheus:URL, openmetrics:FILE, or log", f.from)
+}
+
+// records asks the engine for what its log holds of a time.
+func (c *client) records(ctx context.Context, from, until bus.Time) (io.ReadCloser, error) {
+	return c.open(ctx, http.MethodGet, "/api/v1/log", url.Values{"from": {from.String()}, "until": {until.String()}}, "", nil)
 }
 
 // span finds out from when until when, in whole seconds, and the step between points.

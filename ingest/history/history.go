@@ -2,7 +2,8 @@
 // samples of one timestamp, whatever series they are of. It is what a replay drives the stages with.
 //
 // There are two sources. [Prometheus] asks a server over remote read (streamed XOR chunks, or whole answers where a server cannot
-// stream), or over its HTTP API where remote read is not offered. [OpenMetrics] reads a text file with timestamps.
+// stream), or over its HTTP API where remote read is not offered. [OpenMetrics] reads a text file with timestamps. A [Log], the
+// records of a running engine, is history of another kind: it has the arrivals themselves.
 //
 // # Bounds
 //
@@ -57,7 +58,7 @@ type Source interface {
 
 // An Origin says where history came from and what it does not hold.
 type Origin struct {
-	Kind     string // "prometheus" or "openmetrics"
+	Kind     string // "prometheus", "openmetrics" or "log"
 	Place    string // the URL, without credentials, or the file's name
 	Protocol string // one of the Protocol constants
 	Lacks    []Lack
@@ -69,6 +70,7 @@ const (
 	ProtocolSamples  = "RemoteReadSamples"  // remote read, a whole answer at once
 	ProtocolAPI      = "QueryAPI"           // the HTTP API
 	ProtocolFile     = "File"
+	ProtocolLog      = "Log" // the engine's own records
 )
 
 // A Lack is something that was there when it happened and that a source does not give back.
@@ -83,6 +85,8 @@ const (
 	LackStalenessMarkers = "StalenessMarkers"
 	LackNativeHistograms = "NativeHistograms"
 	LackExternalLabels   = "ExternalLabels"
+	LackUnneeded         = "Unneeded"
+	LackRetention        = "Retention"
 )
 
 // reduce drops selectors that say no more than another one: what has all matchers of another selects a part of what that one does. A

@@ -18,6 +18,8 @@ type engine struct {
 	frames  uint64
 	builder bus.FrameBuilder
 	alerts  []string // "tier state time"
+	log     []bus.Message
+	told    map[int]bus.Time // when a ref was announced
 }
 
 func newEngine(t testing.TB, d app.ReplayDefinitions) *engine {
@@ -25,7 +27,7 @@ func newEngine(t testing.TB, d app.ReplayDefinitions) *engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{t: t, stage: spec.New(0), now: bus.Time(begin)}
+	e := &engine{t: t, stage: spec.New(0), now: bus.Time(begin), told: map[int]bus.Time{}}
 	change := mesh.Change{Accepted: true, Revision: 1}
 	for _, one := range d.Set {
 		one.Revision = 1
@@ -40,6 +42,7 @@ func newEngine(t testing.TB, d app.ReplayDefinitions) *engine {
 }
 
 func (e *engine) step(r *bus.Record) {
+	e.log = append(e.log, bus.Message{Time: r.Time, Subject: r.Subject, Data: r.Data})
 	drafts, err := e.stage.Step(r)
 	if err != nil {
 		e.t.Fatal(err)
@@ -72,7 +75,10 @@ func (e *engine) send(at bus.Time, ref int, labels map[string]string, t bus.Time
 	for _, p := range pairs(labels) {
 		ls = append(ls, bus.Label{Name: p.Name, Value: p.Value})
 	}
-	e.builder.Announce(0, uint32(ref), 0, "", ls.Append(nil))
+	if last, ok := e.told[ref]; !ok || at >= last+5*bus.Minute { // as the gate does
+		e.told[ref] = at
+		e.builder.Announce(0, uint32(ref), 0, "", ls.Append(nil))
+	}
 	e.builder.Add(0, e.builder.Source(bus.Source{Sender: "prometheus", Newest: t}), uint32(ref), t, 0, v)
 	e.frames++
 	data := e.builder.Seal(nil, 7, e.frames, 1)

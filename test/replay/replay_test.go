@@ -243,7 +243,7 @@ func TestCompareEqualsAlone(t *testing.T) {
 }
 
 // A live engine hears of samples when they arrive. This one feeds a stage as a live log does, each target's samples late by up to maxDelay.
-func live(t *testing.T, d app.ReplayDefinitions, series []recording, hours int64, maxDelay int64, seed uint64) []string {
+func live(t *testing.T, d app.ReplayDefinitions, series []recording, hours int64, maxDelay int64, seed uint64) *engine {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	type arrival struct {
@@ -272,7 +272,7 @@ func live(t *testing.T, d app.ReplayDefinitions, series []recording, hours int64
 		e.send(bus.Time(a.at), a.s, series[a.s].labels, bus.Time(a.t), a.v)
 	}
 	e.until(bus.Time(last) + bus.Minute)
-	return e.alerts
+	return e
 }
 
 // A person who plans by a replay would be paged at another time, or not at all: live alerts come within the arrival delay and two seconds
@@ -281,14 +281,7 @@ func TestReplayedAlertTimes(t *testing.T) {
 	series, hours := incident(5_000), int64(4)
 	s := serve(t, begin+hours*3_600_000-1, series)
 	d := definitions(t, "0.999", "30d")
-	var want []string
-	for _, a := range run(t, prometheus(t, history.Config{URL: s.URL}), bus.Time(hours), d).Runs[0].SLOs[0].Alerts {
-		want = append(want, a.Tier+" firing "+a.StartsAt.String())
-		if a.EndsAt != 0 {
-			want = append(want, a.Tier+" resolved "+a.EndsAt.String())
-		}
-	}
-	slices.Sort(want)
+	want := alertTimes(run(t, prometheus(t, history.Config{URL: s.URL}), bus.Time(hours), d))
 	if len(want) < 3 {
 		t.Fatalf("the replay shows %v", want)
 	}
@@ -297,7 +290,7 @@ func TestReplayedAlertTimes(t *testing.T) {
 		if seed == 0 {
 			delay, slack = 0, 0 // then it is the very same
 		}
-		got := live(t, d, series[:14], hours, delay, seed)
+		got := live(t, d, series[:14], hours, delay, seed).alerts
 		slices.Sort(got)
 		if len(got) != len(want) {
 			t.Fatalf("live %v, replayed %v", got, want)
@@ -309,6 +302,19 @@ func TestReplayedAlertTimes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// alertTimes returns when each alert of the first SLO fired and was resolved.
+func alertTimes(r *report.Report) []string {
+	var out []string
+	for _, a := range r.Runs[0].SLOs[0].Alerts {
+		out = append(out, a.Tier+" firing "+a.StartsAt.String())
+		if a.EndsAt != 0 {
+			out = append(out, a.Tier+" resolved "+a.EndsAt.String())
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func timeOf(t *testing.T, line string) bus.Time {

@@ -3,9 +3,12 @@ package app
 import (
 	"context"
 	"io"
+	"strings"
 
+	"evenkeel.dev/bus"
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
+	"evenkeel.dev/ingest/history"
 )
 
 // openConsole joins the HTTP side to what the roles have made.
@@ -17,7 +20,7 @@ func (a *app) openConsole(context.Context) error {
 	if a.settings.Has(RoleAPI) {
 		c.Statuses, c.Definitions, c.Deliveries = a.statuses, a.definitions, a.deliveries
 		c.Silences, c.TargetTests = silences{a.deliveries}, targetTests{a.deliveries}
-		c.Backfills = backfills{a.log}
+		c.Backfills, c.Records = backfills{a.log}, records{a.log}
 		c.Events, c.Schema, c.Repairs, c.Backups = events{a.log}, EventSchema, repairs{a.log}, backups{a.log}
 	}
 	if a.intake != nil {
@@ -36,6 +39,37 @@ func (e events) Events(ctx context.Context, from console.EventsFrom, fn func(con
 	return e.log.Events(ctx, jetstream.EventsFrom{Seq: from.Seq, Time: from.Time, Stop: from.Stop}, "", func(ev jetstream.Event) error {
 		return fn(console.Event{Seq: ev.Seq, Subject: ev.Subject, Header: ev.Header, Data: ev.Data})
 	})
+}
+
+// records implements [console.Records] on the log.
+type records struct{ log *jetstream.Log }
+
+// Records implements [console.Records].
+func (r records) Records(ctx context.Context, from, to bus.Time, w io.Writer) error {
+	seq, err := r.log.SeqAt(ctx, from)
+	if err != nil {
+		return err
+	}
+	in, err := r.log.Open(ctx, seq)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out := history.NewLogWriter(w)
+	for {
+		m, err := in.Next(ctx, false)
+		if err != nil {
+			return err
+		}
+		if m == nil || m.Time >= to {
+			return out.Close()
+		}
+		if strings.HasPrefix(m.Subject, bus.SubjectFrame) || m.Subject == bus.SubjectTick || m.Subject == bus.SubjectGap {
+			if err := out.Write(m); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // backups implements [console.Backups] on the log.

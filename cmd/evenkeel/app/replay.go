@@ -21,8 +21,9 @@ import (
 type ReplayConfig struct {
 	Definitions []ReplayDefinitions // one set, or two to compare
 	Source      history.Source
-	From, Until bus.Time // From is included, Until is not
-	Step        bus.Time // between points of the curves
+	Log         *history.Log // in place of Source: the records of an engine, as they came
+	From, Until bus.Time     // From is included, Until is not
+	Step        bus.Time     // between points of the curves
 	// Progress, if set, is told how far the replay has come.
 	Progress func(at bus.Time, samples uint64)
 }
@@ -52,8 +53,11 @@ func Replay(ctx context.Context, c ReplayConfig) (*report.Report, error) {
 
 func newReplay(c ReplayConfig) (*replay, error) {
 	r := &replay{config: c, now: c.From}
+	if c.Log != nil {
+		r.now -= announced
+	}
 	for _, d := range c.Definitions {
-		l, err := newLane(d, c.From, c.Step)
+		l, err := newLane(d, r.now, c.From, c.Step)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.Name, err)
 		}
@@ -64,6 +68,9 @@ func newReplay(c ReplayConfig) (*replay, error) {
 
 // run reads the history and takes it through the stages.
 func (r *replay) run(ctx context.Context) error {
+	if r.config.Log != nil {
+		return r.runLog(ctx)
+	}
 	var selectors []bus.Selector
 	for _, l := range r.lanes {
 		for i := range l.objectives {
@@ -85,6 +92,9 @@ type replay struct {
 	last       bus.Time // of the last sample
 	samples    uint64
 	timestamps uint64
+
+	rewriter rewriter // of a log's frames
+	used     []int    // partitions with SLOs
 }
 
 // take carries time forward to a moment, and its samples to all lanes.
@@ -147,10 +157,10 @@ func (r *replay) finish() error {
 
 // report puts together what the lanes have collected.
 func (r *replay) report() *report.Report {
-	o := r.config.Source.Origin()
+	o := r.origin()
 	out := &report.Report{
 		Version: report.Version, Source: report.Source{Kind: o.Kind, Place: o.Place, Protocol: o.Protocol},
-		From: slo.Moment(r.config.From), Until: slo.Moment(r.config.Until), Samples: r.samples, Timestamps: r.timestamps, NotReproduced: notReproduced(),
+		From: slo.Moment(r.config.From), Until: slo.Moment(r.config.Until), Samples: r.samples, Timestamps: r.timestamps, NotReproduced: r.notReproduced(),
 	}
 	for _, l := range o.Lacks {
 		out.NotReproduced = append(out.NotReproduced, report.Note{Reason: l.Reason, Message: l.Message})
@@ -164,10 +174,21 @@ func (r *replay) report() *report.Report {
 	return out
 }
 
-// notReproduced says what no history holds.
-func notReproduced() []report.Note {
+func (r *replay) origin() history.Origin {
+	if r.config.Log != nil {
+		return r.config.Log.Origin()
+	}
+	return r.config.Source.Origin()
+}
+
+// notReproduced says what no history holds; an engine's own log lacks its beginning only.
+func (r *replay) notReproduced() []report.Note {
+	beginning := report.Note{Reason: "Beginning", Message: "The replay begins with empty windows, as an engine does that is started then: the first sample of each series counts nothing, and until windows are full they hold what there is."}
+	if r.config.Log != nil {
+		return []report.Note{beginning}
+	}
 	return []report.Note{
-		{Reason: "Beginning", Message: "The replay begins with empty windows, as an engine does that is started then: the first sample of each series counts nothing, and until windows are full they hold what there is."},
+		beginning,
 		{Reason: "ArrivalDelays", Message: "Samples arrive at their own timestamps. Live they come later, so that alerts may come later by what a sender's scraping, batching and retries took."},
 		{Reason: "OrderWithinTimestamp", Message: "All samples of one timestamp arrive together. Live, good and total of one scrape may come in different requests."},
 		{Reason: "Outages", Message: "The engine's and its senders' own outages are not in the history; it is replayed as if the engine had always run."},
@@ -184,6 +205,7 @@ type lane struct {
 	collector  *report.Collector
 	ledger     func(*slo.LedgerFrame) // if set, is told each minute
 
+	from    bus.Time // what is drafted before it is not collected
 	now     bus.Time // record time
 	seq     uint64
 	failure error // of a stage, inside the gate's append
@@ -201,8 +223,8 @@ type partition struct {
 // replaySender is who sends all history.
 const replaySender = "replay"
 
-func newLane(d ReplayDefinitions, from, step bus.Time) (*lane, error) {
-	l := &lane{name: d.Name, now: from}
+func newLane(d ReplayDefinitions, begin, from, step bus.Time) (*lane, error) {
+	l := &lane{name: d.Name, now: begin, from: from}
 	var err error
 	if l.objectives, err = Objectives(d); err != nil {
 		return nil, err
@@ -312,6 +334,9 @@ func (l *lane) step(r bus.Record, f *bus.Frame) error {
 			return fmt.Errorf("partition %d: %w", p.number, err)
 		}
 		for k := range drafts {
+			if l.now < l.from {
+				break
+			}
 			if err := l.collector.Take(p.number, l.now, &drafts[k]); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
