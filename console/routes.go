@@ -30,6 +30,8 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/slos", s.Statuses != nil, s.listSLOs)
 	with(mayRead, "GET /api/v1/slos/{gns}/{service}/{slo}", s.Statuses != nil, s.getSLO)
 
+	with(mayRead, "GET /api/v1/report", s.Reports != nil, s.report)
+
 	with(mayAuthor, "POST /api/v1/slos/{gns}/{service}/{slo}/backfill", s.Backfills != nil && s.Statuses != nil, s.backfill)
 
 	with(mayRead, "GET /api/v1/definitions", s.Definitions != nil, s.listDefinitions)

@@ -30,6 +30,7 @@ type Minutes struct {
 	span  Span
 	days  []bus.Time
 	keeps func(slo.StatusKey) bool
+	told  bus.Time // end of the newest minute
 	slos  map[slo.StatusKey]*counted
 	ends  map[slo.StatusKey]string // states when the span ended, where they changed later
 	rings map[slo.StatusKey][]PeriodAlert
@@ -57,6 +58,7 @@ func NewMinutes(s Span, keeps func(slo.StatusKey) bool) *Minutes {
 // Take adds a frame of the ledger. What is of another time is left out, but for the late events that belong here.
 func (m *Minutes) Take(f *slo.LedgerFrame) error {
 	inside := f.Minute >= m.span.Before && f.Minute < m.span.end()
+	m.told = max(m.told, f.Minute+bus.Minute)
 	for i := range f.Entries {
 		e := &f.Entries[i]
 		if !inside && len(e.Late) == 0 || !m.keeps(e.StatusKey) {
@@ -216,7 +218,7 @@ type Past struct {
 // Report returns what it all adds up to. present are the SLOs as they are now.
 func (m *Minutes) Report(present []slo.Status, past Past) *Period {
 	s := m.span
-	p := &Period{Version: Version, Month: s.Month, TimeZone: s.Zone.Name, From: slo.Moment(s.From), Until: slo.Moment(s.Until), AsOf: slo.Moment(s.end()), Complete: s.Complete(),
+	p := &Period{Version: Version, Month: s.Month, TimeZone: s.Zone.Name, From: slo.Moment(s.From), Until: slo.Moment(s.Until), AsOf: slo.Moment(m.asOf()), Complete: s.Complete(),
 		Before: slo.Moment(s.Before), LedgerFrom: slo.Moment(past.Ledger), EventsFrom: slo.Moment(past.Events), Notes: []Note{}, Totals: []Total{}, SLOs: []PeriodSLO{}, rules: s.Zone}
 	now := map[slo.StatusKey]*slo.Status{}
 	for i := range present {
@@ -239,6 +241,15 @@ func (m *Minutes) Report(present []slo.Status, past Past) *Period {
 	p.total()
 	p.note(past)
 	return p
+}
+
+// asOf returns up to when minutes were told; of a span that is over, what is missing at its end is a gap.
+func (m *Minutes) asOf() bus.Time {
+	end := m.span.end()
+	if m.span.Complete() || m.told <= m.span.From {
+		return end
+	}
+	return min(end, m.told)
 }
 
 func comparePeriodSLOs(a, b PeriodSLO) int {
