@@ -27,7 +27,7 @@ const (
 // report answers with a [report.Period]. It takes seconds to minutes: where it takes longer than a beat the answer begins with empty lines, and a
 // mistake that is found later stands in the body, in the form of every other one.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
-	q, id := r.URL.Query(), IdentityOf(r.Context())
+	q := r.URL.Query()
 	name := q.Get("tz")
 	if name == "" {
 		name = "UTC"
@@ -42,9 +42,7 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, nil, Fail(http.StatusBadRequest, "BadQuery", err.Error(), nil))
 		return
 	}
-	keeps := func(k slo.StatusKey) bool {
-		return id.Sees(k.GlobalNamespace) && (!q.Has("gns") || q.Get("gns") == k.GlobalNamespace) && (!q.Has("service") || q.Get("service") == k.Service)
-	}
+	keeps := asked(r)
 	if !enter(&s.counts.Reports, MaxReports) {
 		w.Header().Set("Retry-After", "10")
 		writeError(w, http.StatusServiceUnavailable, "TooManyReports", "other reports are being made; ask again in a moment", nil)

@@ -17,10 +17,16 @@ func (s *Server) routes() {
 
 	open("GET /healthz", s.healthz)
 	open("GET /readyz", s.readyz)
+	slos := s.sloMetrics
+	if s.Statuses == nil {
+		slos = s.elsewhere
+	}
 	if s.MetricsAuth {
 		with(mayRead, "GET /metrics", true, s.whole(s.metrics))
+		with(mayRead, "GET /metrics/slo", true, slos)
 	} else {
 		open("GET /metrics", s.metrics)
+		open("GET /metrics/slo", slos)
 	}
 
 	with(maySend, "POST /api/v1/write", s.Write != nil, s.telemetry(s.Write))

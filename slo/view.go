@@ -124,7 +124,7 @@ func (v *View) count(r *bus.Record) error {
 }
 
 func (v *View) put(f *StatusFrame, st *Status, rd *round) {
-	k := StatusKey{st.GlobalNamespace, st.Service, st.Name}
+	k := st.Key()
 	it := v.items[k]
 	if it == nil {
 		if len(v.items) >= v.max {
@@ -155,7 +155,7 @@ func (v *View) List() []Item {
 		out = append(out, v.item(it))
 	}
 	slices.SortFunc(out, func(a, b Item) int {
-		return compareStatusKeys(StatusKey{a.GlobalNamespace, a.Service, a.Name}, StatusKey{b.GlobalNamespace, b.Service, b.Name})
+		return compareStatusKeys(a.Key(), b.Key())
 	})
 	return out
 }

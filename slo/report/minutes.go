@@ -180,7 +180,7 @@ func (m *Minutes) Event(typ string, data []byte) error {
 		if err := json.Unmarshal(data, &e); err != nil {
 			return fmt.Errorf("status event: %w", err)
 		}
-		k := slo.StatusKey{GlobalNamespace: e.GlobalNamespace, Service: e.Service, Name: e.Name}
+		k := e.Key()
 		if _, known := m.ends[k]; !known && e.AsOf.Time() >= m.span.Until && m.keeps(k) {
 			m.ends[k] = e.Previous
 		}
@@ -222,7 +222,7 @@ func (m *Minutes) Report(present []slo.Status, past Past) *Period {
 		Before: slo.Moment(s.Before), LedgerFrom: slo.Moment(past.Ledger), EventsFrom: slo.Moment(past.Events), Notes: []Note{}, Totals: []Total{}, SLOs: []PeriodSLO{}, rules: s.Zone}
 	now := map[slo.StatusKey]*slo.Status{}
 	for i := range present {
-		k := slo.StatusKey{GlobalNamespace: present[i].GlobalNamespace, Service: present[i].Service, Name: present[i].Name}
+		k := present[i].Key()
 		if !m.keeps(k) {
 			continue
 		}

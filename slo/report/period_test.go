@@ -36,10 +36,6 @@ func status(name, target string) slo.Status {
 	return slo.Status{GlobalNamespace: "default", Service: "shop", Name: name, Objective: slo.MustDecimal(target), Method: slo.MethodOccurrences, State: slo.StateHealthy, CountedFrom: 1, Window: rolling}
 }
 
-func keyOf(st *slo.Status) slo.StatusKey {
-	return slo.StatusKey{GlobalNamespace: st.GlobalNamespace, Service: st.Service, Name: st.Name}
-}
-
 func all(slo.StatusKey) bool { return true }
 
 func take(t *testing.T, m *Minutes, minute bus.Time, entries ...slo.LedgerEntry) {
@@ -82,7 +78,7 @@ func october(t *testing.T, now string) *Period {
 			bad = 3
 		}
 		e := func(st *slo.Status, good, total float64) slo.LedgerEntry {
-			return slo.LedgerEntry{StatusKey: keyOf(st), Generation: 1, Good: good, Total: total, Covered: 60}
+			return slo.LedgerEntry{StatusKey: st.Key(), Generation: 1, Good: good, Total: total, Covered: 60}
 		}
 		es := []slo.LedgerEntry{e(&present[0], 100-bad, 100), e(&present[1], 50-bad/4, 50)}
 		slice := 1.0
@@ -170,7 +166,7 @@ func TestSignedMinutes(t *testing.T) {
 		st.Slice = slo.Duration(10 * bus.Second)
 		slices := float64((s.Until - s.From) / (10 * bus.Second))
 		m := NewMinutes(s, all)
-		take(t, m, s.From, slo.LedgerEntry{StatusKey: keyOf(&st), Good: slices - float64(c.badTens), Total: slices, Covered: 60})
+		take(t, m, s.From, slo.LedgerEntry{StatusKey: st.Key(), Good: slices - float64(c.badTens), Total: slices, Covered: 60})
 		o := m.Report([]slo.Status{st}, Past{}).SLOs[0]
 		whole, _, left := o.budget()
 		if whole != c.whole || left != c.left || sharePercent(o.SLI, 4) != c.sli || (o.Verdict == VerdictMissed) != strings.HasPrefix(left, "-") {
@@ -221,7 +217,7 @@ func TestMinutesBelong(t *testing.T) {
 	}
 	st := status("s", "0.99")
 	e := func(good, total float64, covered int) slo.LedgerEntry {
-		return slo.LedgerEntry{StatusKey: keyOf(&st), Generation: 1, Good: good, Total: total, Covered: covered}
+		return slo.LedgerEntry{StatusKey: st.Key(), Generation: 1, Good: good, Total: total, Covered: covered}
 	}
 	run := func(step func(m *Minutes)) *PeriodSLO {
 		m := NewMinutes(s, all)
@@ -286,7 +282,7 @@ func TestPeriodNotKnown(t *testing.T) {
 	idle, silent, gone, ended, later := status("idle", "0.99"), status("silent", "0.99"), status("gone", "0.99"), status("idle_eu", "0.99"), status("later", "0.99")
 	later.CountedFrom = slo.Moment(s.Until + bus.Day)
 	m := NewMinutes(s, all)
-	take(t, m, s.From, slo.LedgerEntry{StatusKey: keyOf(&idle), Covered: 60}, slo.LedgerEntry{StatusKey: keyOf(&gone), Good: 1, Total: 2, Covered: 60}, slo.LedgerEntry{StatusKey: keyOf(&ended), Good: 1, Total: 2, Covered: 60})
+	take(t, m, s.From, slo.LedgerEntry{StatusKey: idle.Key(), Covered: 60}, slo.LedgerEntry{StatusKey: gone.Key(), Good: 1, Total: 2, Covered: 60}, slo.LedgerEntry{StatusKey: ended.Key(), Good: 1, Total: 2, Covered: 60})
 	p := m.Report([]slo.Status{idle, silent, later}, Past{Events: s.Until + bus.Hour, Ledger: s.From + bus.Hour})
 	var got []string
 	for i := range p.SLOs {

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -10,7 +12,7 @@ import (
 	"evenkeel.dev/slo/report"
 )
 
-// If it fails, a report says other numbers than the status, loses groups and journeys, or does not see the alert: from the ledger and EVENTS
+// If it fails, a report says other numbers than the status, loses groups and journeys, or does not see the alert, or a counter of the export is wrong: from the ledger and EVENTS
 // of a whole process to the API.
 func TestReportOfAProcess(t *testing.T) {
 	data := t.TempDir()
@@ -40,6 +42,7 @@ func TestReportOfAProcess(t *testing.T) {
 		if got.Complete || len(got.Notes) != 1 || got.Notes[0].Reason != "SoFar" || got.LedgerFrom != 0 || got.EventsFrom != 0 {
 			t.Errorf("the month at hand: complete %t, notes %v", got.Complete, got.Notes)
 		}
+		_, metrics := e.do("GET", "/metrics/slo?names=pyrra,evenkeel", e.admin, nil)
 		for _, name := range []string{"shop/grouped", "shop/grouped_a", "shop/order", "checkout/availability", "front/regions_a"} {
 			var want console.SLO
 			e.get("/api/v1/slos/default/"+name, &want)
@@ -52,6 +55,10 @@ func TestReportOfAProcess(t *testing.T) {
 			if has == nil || want.Events.Total == 0 || has.Good != want.Events.Good || has.Total != want.Events.Total || has.SLI == nil || has.SLI.Float() != want.SLI.Float() || has.StateAtEnd != want.State || has.RollUp != want.RollUp {
 				t.Errorf("%s: the report says %+v, the status %+v", name, has, want.Status)
 				continue
+			}
+			// The counters begin with the first frames that the process hears, and so does this engine.
+			if line := fmt.Sprintf("\npyrra_requests_total{slo=%q} %g\n", name, has.Total); !bytes.Contains(metrics, []byte(line)) {
+				t.Errorf("%s: the export does not say %s", name, line)
 			}
 			missed := has.Slice == 0 // the journey's budget is of the whole month
 			if (has.Verdict == report.VerdictMissed) != missed || has.Days[0].Total != has.Total || has.CoveredSeconds < 180 {
