@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -82,15 +83,13 @@ func (m *Minutes) Take(f *slo.LedgerFrame) error {
 		day := m.day(f.Minute)
 		c.put(day, e.Good+good, e.Total+total)
 		if day >= 0 && (good != 0 || total != 0) {
-			c.undated += max(abs(total), abs(total-good))
+			c.undated += max(math.Abs(total), math.Abs(total-good))
 		}
 		c.at(day).excluded += int64(e.Excluded)
 		m.cover(c, f.Minute+bus.Minute, int64(e.Covered))
 	}
 	return nil
 }
-
-func abs(v float64) float64 { return max(v, -v) }
 
 // of returns what an SLO's minutes add up to. Another generation counts something else: it begins anew; nil where that is after the span.
 func (m *Minutes) of(e *slo.LedgerEntry, minute bus.Time, inside bool) (*counted, error) {

@@ -13,7 +13,8 @@ var periodText string
 type periodPage struct {
 	Period   *Period
 	Sub, Gap string
-	Alerts   bool // some are kept
+	When     string // the states are of
+	Alerts   bool   // some are kept
 	Services []pageService
 }
 
@@ -36,7 +37,7 @@ type bar struct{ X, Y, Width, Height, Class, Text string }
 
 // HTML writes one page that needs no other file, as that of a replay; it is laid out for A4, too.
 func (p *Period) HTML(w io.Writer) error {
-	page := periodPage{Period: p, Sub: p.sub(), Gap: percent(GapShare), Alerts: p.alertsKept()}
+	page := periodPage{Period: p, Sub: p.sub(), Gap: percent(GapShare), Alerts: p.alertsKept(), When: p.when()}
 	for i := range p.SLOs {
 		s := &p.SLOs[i]
 		name := s.GlobalNamespace + "/" + s.Service

@@ -35,7 +35,7 @@ func (p *Period) Table(w io.Writer) error {
 	for i := range p.SLOs {
 		s := &p.SLOs[i]
 		if len(s.Notes) > 0 || s.ExcludedSeconds > 0 || s.Verdict == VerdictMissed {
-			b.WriteString("\n" + s.more())
+			b.WriteString("\n" + p.more(s))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -50,7 +50,7 @@ func (p *Period) alertCounts(pages, tickets string) string {
 }
 
 // more tells of an SLO what the table has no room for.
-func (s *PeriodSLO) more() string {
+func (p *Period) more(s *PeriodSLO) string {
 	text := wrap(s.name()+": "+s.counts(), "  ")
 	if d := s.worstText(); d != "" {
 		text += wrap("- worst days: "+d, "  ")
@@ -59,12 +59,20 @@ func (s *PeriodSLO) more() string {
 		text += wrap("- excluded: "+secondsText(s.ExcludedSeconds), "  ")
 	}
 	if s.StateAtEnd != "" {
-		text += wrap("- state at the end: "+s.StateAtEnd, "  ")
+		text += wrap("- state "+p.when()+": "+s.StateAtEnd, "  ")
 	}
 	for _, n := range s.Notes {
 		text += wrap("- "+n.Message, "  ")
 	}
 	return text
+}
+
+// when names the moment of the last state.
+func (p *Period) when() string {
+	if p.Complete {
+		return "at the end"
+	}
+	return "now"
 }
 
 func (s *PeriodSLO) name() string { return s.GlobalNamespace + "/" + s.Service + "/" + s.Name }
