@@ -17,8 +17,8 @@
 //	sender    append telemetry; with one global namespace named, its samples are stamped with it
 //	admin     everything, also back-ups and profiles
 //
-// /healthz, /readyz and /metrics are open: they hold counts and states of parts, and no name of a service. Config.MetricsAuth closes
-// /metrics for whom has no right to read.
+// /healthz, /readyz and /metrics are open: they hold counts and states of parts, and no name of a service. /metrics/slo is open, too, and
+// holds the names of all SLOs. Config.MetricsAuth closes both for whom has no right to read.
 //
 // # Errors
 //
@@ -29,6 +29,6 @@
 // # Bounds
 //
 // A body of definitions has at most [MaxDefinitionsBody] bytes, one of telemetry at most [MaxTelemetryBody] on the wire. Headers have 64 KiB
-// and ten seconds. At most [MaxStreams] event streams are open at a time. A handler that panics answers 500, is counted and logged, and
-// harms no other request.
+// and ten seconds. At most [MaxStreams] event streams, [MaxReports] reports and [MaxExports] exports are open at a time. A handler that
+// panics answers 500, is counted and logged, and harms no other request.
 package console

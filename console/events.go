@@ -129,8 +129,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
 	if from.Stop = !follow; from.Stop && from.Seq == 0 && from.Time == 0 {
 		from.Seq = 1
 	}
-	if s.counts.Streams.Add(1) > MaxStreams {
-		s.counts.Streams.Add(-1)
+	if !enter(&s.counts.Streams, MaxStreams) {
 		w.Header().Set("Retry-After", "5")
 		writeError(w, http.StatusServiceUnavailable, "TooManyStreams", "too many event streams are open", nil)
 		return

@@ -28,8 +28,7 @@ func (s *Server) streamRecords(w http.ResponseWriter, r *http.Request) {
 		}
 		at[i] = bus.TimeOf(t)
 	}
-	if s.counts.Replays.Add(1) > maxReplays {
-		s.counts.Replays.Add(-1)
+	if !enter(&s.counts.Replays, maxReplays) {
 		w.Header().Set("Retry-After", "60")
 		s.answer(w, r, nil, Fail(http.StatusTooManyRequests, "TooManyReplays", "the log is being read by as many as may at one time; try again in a minute", nil))
 		return

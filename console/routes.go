@@ -17,10 +17,16 @@ func (s *Server) routes() {
 
 	open("GET /healthz", s.healthz)
 	open("GET /readyz", s.readyz)
+	slos := s.sloMetrics
+	if s.Statuses == nil {
+		slos = s.elsewhere
+	}
 	if s.MetricsAuth {
 		with(mayRead, "GET /metrics", true, s.whole(s.metrics))
+		with(mayRead, "GET /metrics/slo", true, slos)
 	} else {
 		open("GET /metrics", s.metrics)
+		open("GET /metrics/slo", slos)
 	}
 
 	with(maySend, "POST /api/v1/write", s.Write != nil, s.telemetry(s.Write))
@@ -29,6 +35,8 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/version", true, s.version)
 	with(mayRead, "GET /api/v1/slos", s.Statuses != nil, s.listSLOs)
 	with(mayRead, "GET /api/v1/slos/{gns}/{service}/{slo}", s.Statuses != nil, s.getSLO)
+
+	with(mayRead, "GET /api/v1/report", s.Reports != nil, s.report)
 
 	with(mayAuthor, "POST /api/v1/slos/{gns}/{service}/{slo}/backfill", s.Backfills != nil && s.Statuses != nil, s.backfill)
 

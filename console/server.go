@@ -36,6 +36,7 @@ type Config struct {
 	Silences    Silences
 	TargetTests TargetTests
 	Backfills   Backfills
+	Reports     Reports
 	Repairs     Repairs
 	Backups     Backups
 	Records     Records
@@ -62,7 +63,16 @@ type Version struct {
 // Counts are what the server counts of its own.
 type Counts struct {
 	Unauthorized, Forbidden, Failed, Panics atomic.Uint64
-	Streams, Replays                        atomic.Int64
+	Streams, Reports, Exports, Replays      atomic.Int64
+}
+
+// enter counts one more of what may be there so often at a time, and reports whether there was room.
+func enter(n *atomic.Int64, most int64) bool {
+	if n.Add(1) > most {
+		n.Add(-1)
+		return false
+	}
+	return true
 }
 
 // A Server answers HTTP. It is made by [New].
@@ -132,8 +142,12 @@ type recorder struct {
 	status int
 }
 
+// WriteHeader sends the first status alone: what fails after the answer has begun is told in its body.
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
+	if w.status != 0 {
+		return
+	}
+	if status >= 200 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)

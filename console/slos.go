@@ -53,13 +53,26 @@ func lag(asOf, now bus.Time) float64 {
 	return float64(max(now-asOf, 0)) / 1000
 }
 
+// asked returns whether a request is about an SLO: its global namespace and service, if they are named, and what the asker may see.
+func asked(r *http.Request) func(slo.StatusKey) bool {
+	id, is := IdentityOf(r.Context()), queried(r)
+	return func(k slo.StatusKey) bool {
+		return id.Sees(k.GlobalNamespace) && is("gns", k.GlobalNamespace) && is("service", k.Service)
+	}
+}
+
+// queried returns whether a value is the one that the query names, if it names any.
+func queried(r *http.Request) func(name, v string) bool {
+	q := r.URL.Query()
+	return func(name, v string) bool { return !q.Has(name) || q.Get(name) == v }
+}
+
 func (s *Server) listSLOs(w http.ResponseWriter, r *http.Request) {
-	q, id := r.URL.Query(), IdentityOf(r.Context())
-	is := func(name, v string) bool { return !q.Has(name) || q.Get(name) == v }
+	keeps, is := asked(r), queried(r)
 	now, oldest := s.Now(), bus.Time(0)
 	list := SLOList{Items: []SLO{}}
 	for _, it := range s.Statuses.List() {
-		if !id.Sees(it.GlobalNamespace) || !is("gns", it.GlobalNamespace) || !is("service", it.Service) || !is("state", it.State) || !is("name", it.Name) {
+		if !keeps(it.Key()) || !is("state", it.State) || !is("name", it.Name) {
 			continue
 		}
 		list.Items = append(list.Items, viewSLO(it, now))

@@ -52,8 +52,8 @@ func (z *Zone) validate() error {
 	return nil
 }
 
-// east returns what the zone's clocks are ahead of UTC at a moment, in seconds.
-func (z *Zone) east(unix int64) int64 {
+// East returns what the zone's clocks are ahead of UTC at a moment, in seconds.
+func (z *Zone) East(unix int64) int64 {
 	i, found := slices.BinarySearchFunc(z.Offsets, unix, func(o Offset, unix int64) int {
 		switch {
 		case o.From < unix:
@@ -69,15 +69,15 @@ func (z *Zone) east(unix int64) int64 {
 	return z.Offsets[i].East
 }
 
-// unix returns the moment at which the zone's clocks show a civil time, given as if it were UTC. Of two (clocks were turned back) it is
+// Unix returns the moment at which the zone's clocks show a civil time, given as if it were UTC. Of two (clocks were turned back) it is
 // the first; where there is none (they were turned forward) the moment that shows as much more as was left out.
-func (z *Zone) unix(civil int64) int64 {
-	before := civil - z.east(civil-maxEast) // with the rules of a day earlier, before any change that is near
-	if z.east(before) == civil-before {
+func (z *Zone) Unix(civil int64) int64 {
+	before := civil - z.East(civil-maxEast) // with the rules of a day earlier, before any change that is near
+	if z.East(before) == civil-before {
 		return before
 	}
-	after := civil - z.east(before)
-	if z.east(after) == civil-after {
+	after := civil - z.East(before)
+	if z.East(after) == civil-after {
 		return after
 	}
 	return before
@@ -92,9 +92,9 @@ func (c *Calendar) begin(n int64) int64 {
 	n *= int64(c.Count)
 	switch c.Unit {
 	case UnitDay:
-		return c.Zone.unix(start.Unix() + n*secondsOfDay)
+		return c.Zone.Unix(start.Unix() + n*secondsOfDay)
 	case UnitWeek:
-		return c.Zone.unix(start.Unix() + 7*n*secondsOfDay)
+		return c.Zone.Unix(start.Unix() + 7*n*secondsOfDay)
 	case UnitQuarter:
 		n *= 3
 	case UnitYear:
@@ -104,7 +104,7 @@ func (c *Calendar) begin(n int64) int64 {
 	year, m := floorDiv(month, 12), time.Month(mod(month, 12)+1)
 	day := min(start.Day(), time.Date(int(year), m+1, 0, 0, 0, 0, 0, time.UTC).Day())
 	clock := start.Unix() - time.Date(start.Year(), start.Month(), start.Day(), 0, 0, 0, 0, time.UTC).Unix()
-	return c.Zone.unix(time.Date(int(year), m, day, 0, 0, 0, 0, time.UTC).Unix() + clock)
+	return c.Zone.Unix(time.Date(int(year), m, day, 0, 0, 0, 0, time.UTC).Unix() + clock)
 }
 
 // around returns the window that holds a second: its first second and the first one behind it.

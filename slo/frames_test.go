@@ -139,6 +139,34 @@ func TestView(t *testing.T) {
 	}
 }
 
+// A counter of events would fall, begin anew with each status, or hold what the engine never counted.
+func TestViewCounts(t *testing.T) {
+	v, k := NewView(0), StatusKey{"g", "s", "n"}
+	tell := func() {
+		f := &StatusFrame{Statuses: []Status{{GlobalNamespace: "g", Service: "s", Name: "n", Objective: MustDecimal("0.9"), Window: rolling(Duration(bus.Day))}}}
+		if err := v.Apply(&bus.Record{Subject: SubjectStatusFrame + "0", Data: EncodeStatusFrame(f)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	minute := func(e LedgerEntry) {
+		e.StatusKey = k
+		if err := v.Apply(&bus.Record{Subject: SubjectLedgerFrame + "0", Data: EncodeLedgerFrame(&LedgerFrame{Entries: []LedgerEntry{e}})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	minute(LedgerEntry{Good: 5, Total: 5}) // of an SLO that is not known yet
+	tell()
+	minute(LedgerEntry{Good: 9, Total: 10, LateGood: 0, LateTotal: 2})
+	tell()
+	minute(LedgerEntry{Good: 1, Total: 1, LateGood: -50, LateTotal: -60}) // excluded afterwards
+	if it, _ := v.Get("g", "s", "n"); it.Counted != (Events{Good: 9, Total: 12}) {
+		t.Errorf("counted %+v", it.Counted)
+	}
+	if err := v.Apply(&bus.Record{Subject: SubjectLedgerFrame + "0", Data: []byte("rubbish")}); err == nil {
+		t.Error("rubbish was taken")
+	}
+}
+
 func (s *sim) status2(name string) Status {
 	return s.stage.byKey["shop\x00checkout\x00"+name].status(s.stage.closed)
 }

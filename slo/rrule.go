@@ -372,7 +372,7 @@ func (o *occurrences) around(second int64) (from, until int64, ok bool) {
 		period = floorDiv(int64(t.Year())-o.year, o.interval)
 	}
 	o.walk(max(0, period), func(civil int64) bool {
-		at := o.zone.unix(civil)
+		at := o.zone.Unix(civil)
 		if o.until != 0 && at > o.until {
 			return false
 		}

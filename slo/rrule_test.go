@@ -116,7 +116,7 @@ func TestAroundAnySecond(t *testing.T) {
 		o := recurrenceOf(t, start, c.rule, c.length, berlin2026)
 		var all []Span
 		o.walk(0, func(civil int64) bool {
-			at := berlin2026.unix(civil)
+			at := berlin2026.Unix(civil)
 			if o.until == 0 || at <= o.until {
 				all = append(all, Span{at, at + o.length})
 			}

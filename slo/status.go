@@ -64,6 +64,9 @@ type Status struct {
 	Group  map[string]string `json:"group,omitempty"`  // and the labels that tell the group
 }
 
+// Key names the SLO.
+func (st *Status) Key() StatusKey { return StatusKey{st.GlobalNamespace, st.Service, st.Name} }
+
 // A Period is one window of a calendar: its beginning, and that of the next one.
 type Period struct {
 	From  Moment `json:"from"`

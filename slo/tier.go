@@ -51,10 +51,10 @@ func DefaultTiers(target Decimal, window Duration) (tiers []Tier, notes []string
 	for _, s := range defaultShares() {
 		f := new(big.Rat).Mul(s.share, big.NewRat(int64(window), int64(s.long)))
 		if f.Cmp(big.NewRat(9, 10)) < 0 {
-			notes = append(notes, fmt.Sprintf("tier %s: the factor of %s/%s is 1 instead of %s, at which the budget would last", s.tier, Duration(s.long), Duration(s.short), decimalOf(f, 6)))
+			notes = append(notes, fmt.Sprintf("tier %s: the factor of %s/%s is 1 instead of %s, at which the budget would last", s.tier, Duration(s.long), Duration(s.short), DecimalOf(f, 6)))
 			f.SetInt64(1)
 		}
-		factor := decimalOf(f, 6)
+		factor := DecimalOf(f, 6)
 		p := BurnPair{Long: Duration(s.long), Short: Duration(s.short), Factor: factor}
 		if err := validatePair(p, target, window); err != nil {
 			notes = append(notes, fmt.Sprintf("tier %s: pair %s/%s is left out: %v", s.tier, p.Long, p.Short, err))
@@ -98,7 +98,7 @@ func scaleTiers(tiers []Tier, target Decimal, usual, length Duration) {
 			p := &tiers[i].Pairs[k]
 			f := new(big.Rat).Mul(p.Factor.Rat(), big.NewRat(int64(length), int64(usual)))
 			if p.Factor.Rat().Cmp(one) > 0 && f.Cmp(most) < 0 {
-				p.Factor = decimalOf(f, 6)
+				p.Factor = DecimalOf(f, 6)
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func validatePair(p BurnPair, target Decimal, window Duration) error {
 	case p.Factor.Rat().Sign() <= 0:
 		return fmt.Errorf("the factor %s is not above 0", p.Factor)
 	case p.Factor.Rat().Cmp(most) >= 0:
-		return fmt.Errorf("the factor %s can never be exceeded: with target %s the burn rate is at most %s", p.Factor, target, decimalOf(most, 6))
+		return fmt.Errorf("the factor %s can never be exceeded: with target %s the burn rate is at most %s", p.Factor, target, DecimalOf(most, 6))
 	case p.Short >= p.Long:
 		return fmt.Errorf("the short window is not shorter than the long one")
 	case p.Short < Duration(30*bus.Second):
@@ -185,15 +185,18 @@ func insertWindow(ws []Duration, w Duration) []Duration {
 	return ws
 }
 
-// decimalOf writes r with at most the digits after the point, cut towards zero, without trailing zeros.
-func decimalOf(r *big.Rat, digits int) Decimal {
+// DecimalOf writes r with at most the digits after the point, cut towards zero, without trailing zeros.
+func DecimalOf(r *big.Rat, digits int) Decimal {
 	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil)
 	n := new(big.Int).Mul(r.Num(), scale)
 	n.Quo(n, r.Denom())
 	return Decimal{text: trimZeros(new(big.Rat).SetFrac(n, scale).FloatString(digits))}
 }
 
-// trimZeros cuts the zeros that end a number with a point.
+// trimZeros cuts the zeros that end a number with a point; one without a point stays as it is.
 func trimZeros(text string) string {
+	if !strings.Contains(text, ".") {
+		return text
+	}
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
 }

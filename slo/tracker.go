@@ -429,7 +429,7 @@ func (st *Status) derive() {
 		st.Budget.RemainingRatio = &ratio
 		g, t := new(big.Rat), new(big.Rat)
 		if g.SetFloat64(good) != nil && t.SetFloat64(total) != nil {
-			sli := decimalOf(g.Quo(g, t), 12)
+			sli := DecimalOf(g.Quo(g, t), 12)
 			if !isWhole(cell{good, total}) { // its last digits are rounding anyway
 				sli = MustDecimal(trimZeros(g.FloatString(12)))
 			}

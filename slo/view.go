@@ -27,6 +27,7 @@ type View struct {
 
 type viewItem struct {
 	status    Status
+	counted   Events
 	at        bus.Time
 	partition int
 	round     uint64
@@ -47,6 +48,8 @@ type Item struct {
 	Lag bus.Time `json:"-"`
 	// Age is how long ago, in the log's time, the SLO was last told; frames come every ten seconds.
 	Age bus.Time `json:"-"`
+	// Counted is what the ledger has told of the SLO since the view first knew of it; it never falls: what is taken out later stays.
+	Counted Events `json:"-"`
 }
 
 // NewView returns an empty view of at most max SLOs (0: DefaultViewSize).
@@ -57,13 +60,16 @@ func NewView(max int) *View {
 	return &View{max: max, items: map[StatusKey]*viewItem{}, rounds: map[int]*round{}}
 }
 
-// Apply takes a status frame (see [SubjectStatusFrame]); any other record moves the view's time and nothing else. It needs Time,
-// Subject and Data of the record only. A frame that cannot be read is an error and changes nothing.
+// Apply takes a status frame (see [SubjectStatusFrame]) or one of the ledger; any other record moves the view's time and nothing else. It
+// needs Time, Subject and Data of the record only. A frame that cannot be read is an error and changes nothing.
 func (v *View) Apply(r *bus.Record) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.now = max(v.now, r.Time)
-	if !r.Is(SubjectStatusFrame) {
+	switch {
+	case r.Is(SubjectLedgerFrame):
+		return v.count(r)
+	case !r.Is(SubjectStatusFrame):
 		return nil
 	}
 	f, err := DecodeStatusFrame(r.Data)
@@ -100,8 +106,25 @@ func (v *View) Apply(r *bus.Record) error {
 	return nil
 }
 
+// count adds a minute of the ledger to the SLOs that are known.
+func (v *View) count(r *bus.Record) error {
+	f, err := DecodeLedgerFrame(r.Data)
+	if err != nil {
+		return fmt.Errorf("view: record %d: %w", r.Seq, err)
+	}
+	for i := range f.Entries {
+		e := &f.Entries[i]
+		if it := v.items[e.StatusKey]; it != nil {
+			good, total := e.Good+e.LateGood, e.Total+e.LateTotal
+			it.counted.Good += max(0, good)
+			it.counted.Total += max(0, good) + max(0, total-good)
+		}
+	}
+	return nil
+}
+
 func (v *View) put(f *StatusFrame, st *Status, rd *round) {
-	k := StatusKey{st.GlobalNamespace, st.Service, st.Name}
+	k := st.Key()
 	it := v.items[k]
 	if it == nil {
 		if len(v.items) >= v.max {
@@ -111,7 +134,7 @@ func (v *View) put(f *StatusFrame, st *Status, rd *round) {
 		it = &viewItem{}
 		v.items[k] = it
 	}
-	*it = viewItem{status: *st, at: f.At, partition: f.Partition, round: rd.number}
+	*it = viewItem{status: *st, counted: it.counted, at: f.At, partition: f.Partition, round: rd.number}
 }
 
 // dropOld drops what a full picture no longer holds.
@@ -132,7 +155,7 @@ func (v *View) List() []Item {
 		out = append(out, v.item(it))
 	}
 	slices.SortFunc(out, func(a, b Item) int {
-		return compareStatusKeys(StatusKey{a.GlobalNamespace, a.Service, a.Name}, StatusKey{b.GlobalNamespace, b.Service, b.Name})
+		return compareStatusKeys(a.Key(), b.Key())
 	})
 	return out
 }
@@ -156,5 +179,5 @@ func (v *View) Refused() uint64 {
 }
 
 func (v *View) item(it *viewItem) Item {
-	return Item{Status: it.status, Lag: max(0, v.now-it.status.AsOf.Time()), Age: max(0, v.now-it.at)}
+	return Item{Status: it.status, Lag: max(0, v.now-it.status.AsOf.Time()), Age: max(0, v.now-it.at), Counted: it.counted}
 }

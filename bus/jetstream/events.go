@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -48,21 +47,19 @@ func (l *Log) Events(ctx context.Context, from EventsFrom, filter string, fn fun
 	if filter == "" {
 		filter = subjectPublic + ">"
 	}
-	e := &eventTail{l: l, filter: filter, next: next, at: at}
+	e := &streamTail{l: l, stream: streamEvents, filter: filter, next: next, at: at}
 	defer e.drop()
 	if from.Stop {
-		// The last one that fits is where to stop; without one there is nothing to wait for.
-		raw, err := l.lastMsg(ctx, streamEvents, filter)
-		if err != nil || raw.Sequence < next {
-			return nilIfMissing(err)
+		if last, err = e.end(ctx); err != nil || last == 0 {
+			return err
 		}
-		last = raw.Sequence
 	}
 	for {
-		ev, err := e.take(ctx)
+		got, err := e.take(ctx)
 		if err != nil {
 			return fmt.Errorf("events: %w", err)
 		}
+		ev := Event{Seq: got.seq, Stored: bus.TimeOf(got.at), Subject: got.msg.Subject, Header: headers(got.msg.Header), Data: got.msg.Data}
 		if from.Time == 0 || happened(ev) >= from.Time {
 			if err := fn(ev); err != nil {
 				return err
@@ -81,49 +78,4 @@ func happened(e Event) bus.Time {
 		return e.Stored
 	}
 	return bus.TimeOf(t)
-}
-
-// An eventTail reads EVENTS and makes its consumer anew when that is lost.
-type eventTail struct {
-	l      *Log
-	filter string
-	next   uint64
-	at     *time.Time
-	p      *puller
-}
-
-func (e *eventTail) take(ctx context.Context) (Event, error) {
-	for tries := 0; ; {
-		if e.p == nil {
-			p, err := e.l.pull(ctx, streamEvents, e.filter, e.next, e.at)
-			if err != nil {
-				if ctx.Err() != nil || !transient(err) && tries > 3 {
-					return Event{}, err
-				}
-				tries++
-				if err := wait(ctx, min(2*time.Second, 100*time.Millisecond<<min(tries, 5))); err != nil {
-					return Event{}, err
-				}
-				continue
-			}
-			e.p = p
-		}
-		got, err := e.p.next(ctx)
-		if errors.Is(err, errRebuild) {
-			e.drop()
-			continue
-		}
-		if err != nil {
-			return Event{}, err
-		}
-		e.next, e.at = got.seq+1, nil
-		return Event{Seq: got.seq, Stored: bus.TimeOf(got.at), Subject: got.msg.Subject, Header: headers(got.msg.Header), Data: got.msg.Data}, nil
-	}
-}
-
-func (e *eventTail) drop() {
-	if e.p != nil {
-		e.p.close()
-		e.p = nil
-	}
 }

@@ -329,3 +329,39 @@ func TestEvents(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// TestLedger: a report would lack minutes, count those of other months, or wait for ever.
+func TestLedger(t *testing.T) {
+	l := openTestLog(t, Config{Server: startTestServer(t, t.TempDir())})
+	began := bus.TimeOf(time.Now())
+	next := bus.Checkpoint{Version: 1, Stage: "slo", Number: 1}
+	var ms []bus.Message
+	for i := range 3 {
+		m := event(fmt.Sprintf("log.ledger.slo.%d", i), fmt.Sprint(i))
+		ms = append(ms, m)
+	}
+	if err := l.Commit(t.Context(), bus.Commit{Checkpoint: next, Messages: ms}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "LEDGER has them", func() bool {
+		i, err := l.info(t.Context(), streamLedger)
+		return err == nil && i.State.Msgs == 3
+	})
+	for _, c := range []struct {
+		from, until bus.Time
+		want        string
+	}{{began - bus.Hour, began + bus.Hour, "012"}, {began - bus.Hour, began - bus.Minute, ""}, {began + bus.Hour, began + 2*bus.Hour, ""}} {
+		got := ""
+		damaged, err := l.Ledger(t.Context(), c.from, c.until, func(data []byte) error { got += string(data); return nil })
+		if err != nil || damaged != 0 || got != c.want {
+			t.Errorf("from %s until %s: %q, %d damaged, %v; want %q", c.from, c.until, got, damaged, err, c.want)
+		}
+	}
+	if k, err := l.Kept(t.Context()); err != nil || k != (Kept{}) {
+		t.Errorf("kept %+v, %v; nothing was dropped", k, err)
+	}
+	// Of events since a moment after the last one there are none: the question must end.
+	if err := l.Events(t.Context(), EventsFrom{Time: began + bus.Hour, Stop: true}, "", func(Event) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,21 @@ import (
 //go:embed page.html.tmpl
 var pageText string
 
+//go:embed style.html.tmpl
+var styleText string
+
+// execute writes a page with the styles that all pages share.
+func execute(w io.Writer, text string, funcs template.FuncMap, data any) error {
+	t, err := template.New("page").Funcs(funcs).Parse(text)
+	if err == nil {
+		t, err = t.Parse(styleText)
+	}
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, data)
+}
+
 // page is what the template is given.
 type page struct {
 	Title, Source, Span string
@@ -35,7 +50,7 @@ type pageSide struct {
 // HTML writes one page that needs no other file: styles and charts (SVG) stand in it, there is no script, and its own policy lets nothing
 // be loaded. It follows the reader's choice of light or dark and prints well.
 func (r *Report) HTML(w io.Writer) error {
-	t, err := template.New("page").Funcs(template.FuncMap{
+	funcs := template.FuncMap{
 		"clock": clock, "lasted": lasted, "burn": burnText, "percent": percentOf, "counts": func(c Counts) string { return c.text() },
 		"last": func(m slo.Moment) string {
 			if m == 0 {
@@ -43,9 +58,6 @@ func (r *Report) HTML(w io.Writer) error {
 			}
 			return clock(m)
 		},
-	}).Parse(pageText)
-	if err != nil {
-		return err
 	}
 	p := page{Source: r.Source.Kind + " " + r.Source.Place + " (" + r.Source.protocolText() + ")", Span: r.span(), Report: r}
 	var names []string
@@ -64,5 +76,5 @@ func (r *Report) HTML(w io.Writer) error {
 		}
 		p.Pairs = append(p.Pairs, pp)
 	}
-	return t.Execute(w, p)
+	return execute(w, pageText, funcs, p)
 }

@@ -1,5 +1,7 @@
-// Package report turns what a replay of definitions over history gave into an answer: a table for people, JSON for programs, and one HTML
-// page with charts that needs nothing but itself.
+// Package report turns what a replay of definitions over history gave, and what the minutes of the ledger add up to, into answers: a table
+// for people, JSON and CSV for programs, and one HTML page that needs nothing but itself.
+//
+// [Minutes] adds frames of the ledger and public events up to a [Period], the report about a month. The rest is about a replay.
 //
 // A [Collector] reads the drafts of the slo stage as they come: status frames at every step, changes of state, alerts. It looks at
 // nothing else, so that whatever the stage learns to count is in the report without a change here. What it makes is a [Run]; one or two

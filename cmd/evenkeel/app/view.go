@@ -23,7 +23,7 @@ type watcher struct {
 	started   chan struct{} // closed once it reads
 	begun     bool
 	next      uint64
-	damaged   atomic.Uint64 // status frames that cannot be read
+	damaged   atomic.Uint64 // frames that cannot be read
 }
 
 // lookBack is how many messages before the end the first look begins: with a status frame of each partition every 10 s that shows
@@ -58,10 +58,10 @@ func (w *watcher) take(m *bus.Message) {
 	case m.Subject == mesh.SubjectChange:
 		w.catalogue.answered(m.Data)
 	case w.statuses == nil:
-	case m.Subject == bus.SubjectTick, strings.HasPrefix(m.Subject, slo.SubjectStatusFrame):
+	case m.Subject == bus.SubjectTick, strings.HasPrefix(m.Subject, slo.SubjectStatusFrame), strings.HasPrefix(m.Subject, slo.SubjectLedgerFrame):
 		if err := w.statuses.Apply(&bus.Record{Seq: m.Seq, Time: m.Time, Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
 			w.damaged.Add(1)
-			w.logger.Error("status frame cannot be read", "seq", m.Seq, "err", err)
+			w.logger.Error("frame cannot be read", "subject", m.Subject, "seq", m.Seq, "err", err)
 		}
 	}
 }
