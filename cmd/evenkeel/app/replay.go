@@ -62,8 +62,16 @@ func newReplay(c ReplayConfig) (*replay, error) {
 	return r, nil
 }
 
-// run reads the history and takes it through the stages.
+// run reads the history, takes it through the stages, and waits until all of it is counted.
 func (r *replay) run(ctx context.Context) error {
+	if err := r.read(ctx); err != nil {
+		return err
+	}
+	return r.finish()
+}
+
+// read takes the history through the stages.
+func (r *replay) read(ctx context.Context) error {
 	var selectors []bus.Selector
 	for _, l := range r.lanes {
 		for i := range l.objectives {
@@ -71,10 +79,7 @@ func (r *replay) run(ctx context.Context) error {
 		}
 	}
 	q := history.Query{Selectors: selectors, From: r.config.From, To: r.config.Until}
-	if err := r.config.Source.Read(ctx, q, func(m *history.Moment) error { return r.take(ctx, m) }); err != nil {
-		return err
-	}
-	return r.finish()
+	return r.config.Source.Read(ctx, q, func(m *history.Moment) error { return r.take(ctx, m) })
 }
 
 // A replay is one run over history.
@@ -85,6 +90,7 @@ type replay struct {
 	last       bus.Time // of the last sample
 	samples    uint64
 	timestamps uint64
+	ticked     func(now bus.Time) // if set, is told each tick after it
 }
 
 // take carries time forward to a moment, and its samples to all lanes.
@@ -111,6 +117,9 @@ func (r *replay) tickBefore(t bus.Time) error {
 			if err := l.tick(next); err != nil {
 				return err
 			}
+		}
+		if r.ticked != nil {
+			r.ticked(next)
 		}
 		if r.config.Progress != nil && next%bus.Minute == 0 {
 			r.config.Progress(next, r.samples)
@@ -183,6 +192,7 @@ type lane struct {
 	stats      slo.Stats
 	collector  *report.Collector
 	ledger     func(*slo.LedgerFrame) // if set, is told each minute
+	alert      func(*slo.AlertEvent)  // if set, is told each change of an alert
 
 	now     bus.Time // record time
 	seq     uint64
@@ -315,7 +325,7 @@ func (l *lane) step(r bus.Record, f *bus.Frame) error {
 			if err := l.collector.Take(p.number, l.now, &drafts[k]); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
-			if err := l.takeLedger(&drafts[k]); err != nil {
+			if err := errors.Join(l.takeLedger(&drafts[k]), l.takeAlert(&drafts[k])); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
 		}
