@@ -37,6 +37,18 @@ func TestExampleTests(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 	goldenHere("test.txt", out)
+	doc, err := os.ReadFile("docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(exampleTest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(example), "\n  - name: two failed")
+	if !strings.Contains(string(doc), first) || !strings.Contains(string(doc), out) {
+		t.Error("docs/testing.md shows another example, or another answer")
+	}
 	code, out, _ = command(t, nil, "", "test", exampleTest, "-o", "json")
 	if code != exitDone {
 		t.Errorf("exit code %d", code)
@@ -107,6 +119,8 @@ func TestMistakesInTests(t *testing.T) {
 	write(t, dir, "bad.yaml", strings.Replace(slos, "objective", "objectiv", 1))
 	write(t, dir, "rules.yaml", "groups:\n- name: g\n  rules:\n  - {alert: Up, expr: up > 0}\n")
 	write(t, dir, "badrules.yaml", "groups:\n- name: g\n  rules:\n  - {alert: Up, expr: 'up >'}\n")
+	write(t, dir, "fails.yaml", "groups:\n- name: g\n  rules:\n  - {record: x, expr: '\"a\"'}\n")
+	write(t, dir, "joint.yaml", "apiVersion: evenkeel.dev/v1beta1\nkind: SLO\nmetadata: {name: joint}\nspec:\n  targetRef: {kind: Service, name: shop}\n  objective: 99%\n  composite:\n    method: Worst\n    members: [{service: shop, slo: a}]\n")
 	const head, one = "slo_files: [slos.yaml]\ntests:\n- ", "slo_test: [{eval_time: 1m, slo: shop/a, exp: {total: 1}}]\n"
 	for _, c := range []struct {
 		text string
@@ -137,6 +151,8 @@ func TestMistakesInTests(t *testing.T) {
 		{"rule_files: [rules.yaml]\n" + head + "compare: {accept: [{slo: a/b, severity: page, reason: r, difference: Late}]}\n", exitNo, `"Late" is no difference`},
 		{"slo_files: [bad.yaml]\ntests:\n- " + one, exitNo, `bad.yaml:5:3: unknown field "objectiv"`},
 		{"rule_files: [badrules.yaml]\n" + head + one, exitNo, "badrules.yaml: 4:"},
+		{"rule_files: [fails.yaml]\n" + head + "promql_expr_test: [{eval_time: 1m, expr: up}]\n", exitNo, `+ at 0s: rule x of group g: the result is a string`},
+		{"slo_files: [slos.yaml, joint.yaml]\ntests:\n- slo_test: [{eval_time: 1m, slo: shop/joint, exp: {total: 1}}]\n", exitNo, "shop/joint is a composite"},
 		{"slo_files: [none.yaml]\ntests:\n- " + one, exitCould, "no such file"},
 		{"slo_files: ['none*.yaml']\ntests:\n- " + one, exitCould, "no file matches"},
 		{"a: 1\n---\nb: 1\n", exitNo, "more than one document"},

@@ -26,6 +26,11 @@ type Outcome struct {
 	Prometheus  []Episode
 }
 
+// NewOutcome returns one of which nothing is known.
+func NewOutcome() *Outcome {
+	return &Outcome{Statuses: map[bus.Time][]slo.Status{}, FiringSLO: map[bus.Time][]Alert{}, FiringRules: map[bus.Time][]Alert{}, Samples: map[int][]Sample{}}
+}
+
 // A Failure is one expectation that did not hold.
 type Failure struct {
 	Place
@@ -35,11 +40,17 @@ type Failure struct {
 	Got     []string `json:"got"`
 }
 
-// Names refuses alert names that neither rules nor SLOs have: an expectation that nothing fires would hold for each misspelled one.
-func (f *File) Names(rules, slos []string) []mesh.Problem {
+// Names refuses alert names that neither rules nor SLOs have: an expectation that nothing fires would hold for each misspelled one. It
+// refuses what is expected of composites, too, which are not run.
+func (f *File) Names(rules, slos, composites []string) []mesh.Problem {
 	var out []mesh.Problem
 	known := slices.Concat(rules, slos)
 	for i := range f.Tests {
+		for _, e := range f.Tests[i].SLOs {
+			if slices.Contains(composites, e.SLO) {
+				out = append(out, mesh.Problem{File: e.File, Line: e.Line, Column: e.Column, Message: fmt.Sprintf("%s is a composite, which tests cannot count", e.SLO), Hint: "test its members"})
+			}
+		}
 		for _, c := range f.Tests[i].Alerts {
 			if slices.Contains(known, c.Name) {
 				continue
@@ -52,6 +63,11 @@ func (f *File) Names(rules, slos []string) []mesh.Problem {
 		}
 	}
 	return out
+}
+
+// Broken is the failure of a test that could not be carried out.
+func (t *Test) Broken(subject string, err error) Failure {
+	return Failure{t.Place, offset(t.End), subject, []string{}, []string{err.Error()}}
 }
 
 // Check says which expectations of a test did not hold. Alerts of the names in rules are those of Prometheus' rules.

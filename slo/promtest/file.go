@@ -57,6 +57,7 @@ type File struct {
 
 // A Test is one input and what is expected of it. Times of day are offsets from its start.
 type Test struct {
+	Place
 	Name           string
 	Start          bus.Time
 	End            bus.Time // offset of the last thing that is asked for

@@ -19,7 +19,7 @@ import (
 
 // test reads one test.
 func (r *reading) test(path string, i int, raw *rawTest, f *File) Test {
-	t := Test{Name: raw.Name, ExternalURL: raw.ExternalURL, ExternalLabels: r.texts(path+".external_labels", raw.ExternalLabels)}
+	t := Test{Place: r.place(path), Name: raw.Name, ExternalURL: raw.ExternalURL, ExternalLabels: r.texts(path+".external_labels", raw.ExternalLabels)}
 	if t.Name == "" {
 		t.Name = fmt.Sprintf("unnamed#%d", i) // as promtool calls it
 	}

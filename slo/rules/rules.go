@@ -1,7 +1,7 @@
 // Package rules evaluates files of Prometheus rules over series in memory, with Prometheus' own parser, query engine and templates: what
 // a Prometheus would have recorded and alerted, had it evaluated all groups at the same times.
 //
-// The loop around the engine is our own, as is the storage: rules.Manager and tsdb would bring 250 packages more. It does what they do:
+// The loop around the engine is our own, as is the storage: rules.Manager and tsdb would bring over 300 packages more. It does what they do:
 //
 //   - groups in the order of their files (or a given one), rules in the order of their group; each sees what those before it recorded;
 //   - a series that a rule no longer gives becomes stale;

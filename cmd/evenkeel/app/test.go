@@ -86,52 +86,56 @@ func (s *testSuite) load(read func([]string) ([]console.File, error)) ([]mesh.Pr
 	if len(problems) > 0 {
 		return problems, nil
 	}
-	names, err := s.alertNames()
-	return s.file.Names(s.rules.Alerts(), names), err
+	alerts, composites, err := s.names()
+	return s.file.Names(s.rules.Alerts(), alerts, composites), err
 }
 
-// alertNames returns the names that the alerts of SLOs have at an Alertmanager, and notes the SLOs.
-func (s *testSuite) alertNames() ([]string, error) {
+// names returns the names that the alerts of SLOs have at an Alertmanager, and those of composites, and notes all SLOs.
+func (s *testSuite) names() (alerts, composites []string, err error) {
 	os, err := Objectives(s.set)
-	var out []string
 	for i := range os {
 		o := &os[i]
 		s.known = append(s.known, promtest.Known{Namespace: o.GlobalNamespace, Service: o.Service, Name: o.Name, DisplayName: o.DisplayName})
+		if o.Composite != nil {
+			composites = append(composites, promtest.SLOName(o.GlobalNamespace, o.Service, o.Name))
+			continue
+		}
 		for _, t := range o.Tiers() {
-			if ls, _ := notify.Words(slo.AlertEvent{Tier: t.Name}); !slices.Contains(out, ls["alertname"]) {
-				out = append(out, ls["alertname"])
+			if ls, _ := notify.Words(slo.AlertEvent{Tier: t.Name}); !slices.Contains(alerts, ls["alertname"]) {
+				alerts = append(alerts, ls["alertname"])
 			}
 		}
 	}
-	return out, err
+	return alerts, composites, err
 }
 
-// test runs one test.
+// test runs one test, and of both sides what it asks for. What cannot be carried out fails it; an error is returned when ctx is done.
 func (s *testSuite) test(ctx context.Context, t *promtest.Test) (promtest.Result, error) {
-	r := promtest.Result{File: s.file.Name, Name: t.Name}
-	o := &promtest.Outcome{Statuses: map[bus.Time][]slo.Status{}, FiringSLO: map[bus.Time][]promtest.Alert{}, FiringRules: map[bus.Time][]promtest.Alert{}, Samples: map[int][]promtest.Sample{}}
-	if len(s.file.SLOFiles) > 0 {
-		if err := s.evenkeel(ctx, t, o); err != nil {
-			return r, err
+	r := promtest.Result{File: s.file.Name, Name: t.Name, Failures: []promtest.Failure{}}
+	o := promtest.NewOutcome()
+	ofRules := func(c promtest.AlertCase) bool { return slices.Contains(s.rules.Alerts(), c.Name) }
+	ofSLOs := func(c promtest.AlertCase) bool { return !ofRules(c) }
+	var err error
+	if t.Compare != nil || len(t.SLOs) > 0 || slices.ContainsFunc(t.Alerts, ofSLOs) {
+		if err = s.evenkeel(ctx, t, o); err != nil {
+			r.Failures = append(r.Failures, t.Broken("the SLOs cannot be run", err))
 		}
 	}
-	if s.rules.Rules() > 0 || len(t.Exprs) > 0 {
-		notes, err := s.prometheus(ctx, t, o)
-		if err != nil {
-			return r, err
+	if err == nil && (t.Compare != nil || len(t.Exprs) > 0 || slices.ContainsFunc(t.Alerts, ofRules)) {
+		if r.Notes, err = s.prometheus(ctx, t, o); err != nil {
+			r.Failures = append(r.Failures, t.Broken("the rules cannot be run", err))
 		}
+	}
+	if err == nil {
+		r.Failures = append(r.Failures, t.Check(o, s.rules.Alerts(), s.file.Fuzzy)...)
 		if t.Compare != nil {
-			r.Notes = notes
+			var failures []promtest.Failure
+			r.Compared, failures = t.Compare.Match(o)
+			r.Failures = append(r.Failures, failures...)
 		}
-	}
-	r.Failures = append([]promtest.Failure{}, t.Check(o, s.rules.Alerts(), s.file.Fuzzy)...)
-	if t.Compare != nil {
-		var failures []promtest.Failure
-		r.Compared, failures = t.Compare.Match(o)
-		r.Failures = append(r.Failures, failures...)
 	}
 	r.OK = len(r.Failures) == 0
-	return r, nil
+	return r, ctx.Err()
 }
 
 // lookWithin is how long after a moment the engine has counted all of it: the lateness and its own rounding where samples still come, and
