@@ -133,7 +133,7 @@ func TestMistakesInTests(t *testing.T) {
 		{"slo_files: [slos.yaml]\n", exitNo, "there are no tests"},
 		{head + "name: x\n", exitNo, `the test "x" expects nothing`},
 		{head + "input_series: [{series: 'r{', values: 1}]\n  " + one, exitNo, "parse error"},
-		{head + "input_series: [{series: r, values: '0+1x9999999'}]\n  " + one, exitNo, "more than 2000000 samples"},
+		{head + "input_series: [{series: r, values: '0+1x9999999'}]\n  " + one, exitNo, "more than 4000000 samples"},
 		{head + "input_series: [{series: r, values: '{{count:1}}'}]\n  " + one, exitNo, "native histograms cannot be replayed from memory"},
 		{head + "input_series: [{series: r, values: 1}, {series: r, values: 2}]\n  " + one, exitNo, "the series r stands twice"},
 		{head + "start_timestamp: 0\n  " + one, exitNo, "cannot begin before 2020"},

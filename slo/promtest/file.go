@@ -30,8 +30,8 @@ const DefaultStart = bus.Time(1_704_067_200_000)
 const (
 	maxTests   = 1000
 	maxSeries  = 5000
-	maxSamples = 2_000_000
-	maxEvals   = 100_000 // of all rules
+	maxSamples = 4_000_000 // of all tests
+	maxEvals   = 100_000   // of all rules
 	maxLength  = 400 * bus.Day
 	earliest   = bus.Time(1_577_836_800_000) // 2020, from which on the rules of time zones are known
 	latest     = bus.Time(2_493_072_000_000) // 2049, until which they are
@@ -229,11 +229,12 @@ type rawAccepted struct {
 type reading struct {
 	d        *mesh.Document
 	problems []mesh.Problem
+	left     float64 // samples that may still come
 }
 
 // Parse reads a file of tests.
 func Parse(d *mesh.Document) (*File, []mesh.Problem) {
-	r := &reading{d: d}
+	r := &reading{d: d, left: maxSamples}
 	var raw rawFile
 	r.problems = d.Decode("", &raw)
 	f := &File{Name: d.File, SLOFiles: raw.SLOFiles, RuleFiles: raw.RuleFiles, GroupOrder: raw.GroupOrder, Fuzzy: raw.Fuzzy}

@@ -177,7 +177,6 @@ func (r *reading) series(path string, raw *rawTest, t *Test, every bus.Time) (le
 		r.wrong(path, "", "a test has an interval above 0 and at most %d series", maxSeries)
 		return 0
 	}
-	left := float64(maxSamples)
 	known := map[string]bool{}
 	for i := range raw.Series {
 		at := fmt.Sprintf("%s.input_series[%d]", path, i)
@@ -185,13 +184,13 @@ func (r *reading) series(path string, raw *rawTest, t *Test, every bus.Time) (le
 		if n := raw.Series[i].Values; n != nil {
 			values = n.Text
 		}
-		left -= float64(len(values))
+		r.left -= float64(len(values))
 		for _, m := range repeats.FindAllStringSubmatch(values, -1) {
 			n, _ := strconv.ParseFloat(m[1], 64)
-			left -= n
+			r.left -= n
 		}
-		if left < 0 {
-			r.wrong(at+".values", "make interval longer, or the test shorter", "the series have more than %d samples", maxSamples)
+		if r.left < 0 {
+			r.wrong(at+".values", "make interval longer, or the tests shorter", "the series of the file have more than %d samples", maxSamples)
 			return length
 		}
 		one, name := r.recording(at, raw.Series[i].Series, values, t.Start, every)
@@ -212,6 +211,10 @@ func (r *reading) series(path string, raw *rawTest, t *Test, every bus.Time) (le
 
 // recording reads one series with Prometheus' own parser.
 func (r *reading) recording(path, name, values string, start, every bus.Time) (out slo.Recording, text string) {
+	if strings.Contains(values, "{{") {
+		r.wrong(path+".values", "write its counters, or a classic histogram", "native histograms cannot be replayed from memory: what is kept there are floats")
+		return out, name
+	}
 	ls, vs, err := parser.NewParser(parser.Options{}).ParseSeriesDesc(name + " " + values)
 	if err != nil {
 		r.wrong(path+".series", "write for example series: 'http_requests_total{code=\"200\"}', values: '0+10x60'", "%s", err)
@@ -220,12 +223,7 @@ func (r *reading) recording(path, name, values string, start, every bus.Time) (o
 	ls.Range(func(l labels.Label) { out.Labels = append(out.Labels, bus.Label{Name: l.Name, Value: l.Value}) })
 	out.Labels = out.Labels.Sort()
 	for i, v := range vs {
-		switch {
-		case v.Histogram != nil:
-			r.wrong(path+".values", "write its counters, or a classic histogram", "native histograms cannot be replayed from memory: what is kept there are floats")
-			return out, ls.String()
-		case v.Omitted:
-		default:
+		if !v.Omitted {
 			out.Times, out.Values = append(out.Times, start+bus.Time(i)*every), append(out.Values, v.Value)
 		}
 	}
