@@ -165,7 +165,7 @@ func (c *decoder) keys(n *Node, path string, v reflect.Value) {
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Fields)))
 	for _, f := range n.Fields {
 		e, at := reflect.New(v.Type().Elem()).Elem(), JoinPath(path, f.Key)
-		if k := f.Value.Kind; e.Kind() == reflect.String && k != NodeString {
+		if k := f.Value.Kind; e.Kind() == reflect.String && e.Type() != numberType && k != NodeString {
 			// Without the value: annotations are where people put secrets by mistake.
 			c.problems = append(c.problems, c.d.Problem(at, fmt.Sprintf("%s must be a string, found %s", at, k), "put it in quotes"))
 			continue

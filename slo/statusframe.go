@@ -237,6 +237,16 @@ func (st *Status) finite() bool {
 	return all && st.Objective.Rat().Sign() > 0 && st.Objective.Float() < 1
 }
 
+// Statuses returns what is known now of each SLO, in order, and the event time up to which the partition has counted. Status frames hold
+// the same, every ten seconds.
+func (s *Stage) Statuses() ([]Status, Moment) {
+	out := make([]Status, 0, len(s.order))
+	for _, t := range s.order {
+		out = append(out, t.status(s.closed))
+	}
+	return out, Moment(s.closed * int64(bus.Second))
+}
+
 // emitStatus drafts the full picture every ten seconds, and what changed in between.
 func (s *Stage) emitStatus() {
 	subject := SubjectStatusFrame + strconv.Itoa(s.Partition)

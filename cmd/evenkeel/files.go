@@ -12,8 +12,13 @@ import (
 	"evenkeel.dev/console"
 )
 
-// readFiles reads files, folders with all below them, and "-" for the input.
+// readFiles reads files, folders with the definitions below them, and "-" for the input.
 func (c *cli) readFiles(paths []string) ([]console.File, error) {
+	return c.readNamed(paths, app.DefinitionFile)
+}
+
+// readNamed reads files, of folders those whose names are wanted, and "-" for the input.
+func (c *cli) readNamed(paths []string, wanted func(name string) bool) ([]console.File, error) {
 	var files []console.File
 	for _, p := range paths {
 		if p == "-" {
@@ -24,7 +29,7 @@ func (c *cli) readFiles(paths []string) ([]console.File, error) {
 			files = append(files, console.File{Name: "stdin", Text: string(b)})
 			continue
 		}
-		found, err := readPath(p)
+		found, err := readPath(p, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -40,8 +45,8 @@ func (c *cli) readFiles(paths []string) ([]console.File, error) {
 	return files, nil
 }
 
-// readPath reads a file, or the definition files of a folder and those below it, in order.
-func readPath(path string) ([]console.File, error) {
+// readPath reads a file, or the wanted files of a folder and those below it, in order.
+func readPath(path string, wanted func(name string) bool) ([]console.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func readPath(path string) ([]console.File, error) {
 		if e.IsDir() && p != path && strings.HasPrefix(e.Name(), ".") {
 			return filepath.SkipDir
 		}
-		if e.IsDir() || !app.DefinitionFile(e.Name()) {
+		if e.IsDir() || !wanted(e.Name()) {
 			return nil
 		}
 		b, err := os.ReadFile(p)
@@ -66,7 +71,7 @@ func readPath(path string) ([]console.File, error) {
 		return err
 	})
 	if err == nil && len(files) == 0 {
-		return nil, fmt.Errorf("folder %s holds no .yaml, .yml or .json file", path)
+		return nil, fmt.Errorf("folder %s holds no file of the kind: definitions are .yaml, .yml or .json, unit tests .test.yaml, .test.yml or .test.json", path)
 	}
 	return files, err
 }

@@ -7,8 +7,8 @@
 // # Exit codes
 //
 //	0  done, or the answer is yes
-//	1  the answer is no: check found mistakes, diff found a difference, a name does not exist, replay found a spent budget, repair found
-//	   damage
+//	1  the answer is no: check found mistakes, diff found a difference, a name does not exist, a test failed, replay found a spent budget,
+//	   repair found damage
 //	2  wrong usage: an unknown flag, a bad value, a mistake in the settings file
 //	3  could not: the server cannot be reached or refuses, a listener cannot be opened, a file cannot be read
 //

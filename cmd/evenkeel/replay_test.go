@@ -134,8 +134,10 @@ func TestReplayExitCodes(t *testing.T) {
 	}{
 		{[]string{slo}, exitUsage, `"from" not set`},
 		{[]string{slo, "--from", "prometheus:" + s.URL}, exitUsage, "--since is needed"},
-		{[]string{slo, "--from", "influx:x"}, exitUsage, "write prometheus:URL or openmetrics:FILE"},
-		{[]string{slo, "--from", "log"}, exitUsage, "not possible yet"},
+		{[]string{slo, "--from", "influx:x"}, exitUsage, "write prometheus:URL, openmetrics:FILE, or log"},
+		{[]string{slo, "--from", "log"}, exitUsage, "--since is needed"},
+		{[]string{slo, "--from", "log:x", "--since", "1d"}, exitUsage, "write prometheus:URL, openmetrics:FILE, or log"},
+		{[]string{slo, "--from", "log", "--since", "1d", "--server", "http://127.0.0.1:1"}, exitCould, "reach http://127.0.0.1:1"},
 		{[]string{slo, "--from", "prometheus:http://u:topsecret@h", "--since", "1d"}, exitUsage, "write them into a file"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "yesterday"}, exitUsage, "neither a duration"},
 		{[]string{slo, "--from", "prometheus:" + s.URL, "--since", "5s"}, exitUsage, "less than a minute"},

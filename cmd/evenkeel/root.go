@@ -24,6 +24,7 @@ func newRoot(c *cli) *cobra.Command {
 
   evenkeel run --config slos/ --data data/     start the engine
   evenkeel check slos/                         are the definitions right?
+  evenkeel test slos.test.yaml                 do they alert when they should?
   evenkeel status                              how much error budget is left?
   evenkeel events                              what happens, as it happens
 
@@ -43,7 +44,7 @@ Exit codes: 0 done or yes, 1 the answer is no, 2 wrong usage, 3 could not reach 
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return bindEnvironment(cmd.Flags(), c.getenv) }
 	for group, commands := range map[string][]*cobra.Command{
 		groupServe:  {runCommand(c)},
-		groupDefine: {checkCommand(c), applyCommand(c), diffCommand(c), deleteCommand(c), getCommand(c), convertCommand(c), replayCommand(c)},
+		groupDefine: {checkCommand(c), applyCommand(c), diffCommand(c), deleteCommand(c), getCommand(c), convertCommand(c), testCommand(c), replayCommand(c)},
 		groupLook:   {statusCommand(c), reportCommand(c), eventsCommand(c), resendCommand(c), silenceCommand(c), notifyCommand(c)},
 		groupKeep:   {repairCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c)},
 	} {

@@ -1,9 +1,9 @@
 // Package history reads telemetry that somebody else has recorded and gives it back in the order of its time: one [Moment] holds all
 // samples of one timestamp, whatever series they are of. It is what a replay drives the stages with.
 //
-// There are two sources. [Prometheus] asks a server over remote read (streamed XOR chunks, or whole answers where a server cannot
-// stream), or over its HTTP API where remote read is not offered. [OpenMetrics] reads a text file with timestamps. A [Log], the
-// records of a running engine, is history of another kind: it has the arrivals themselves.
+// There are three sources. [Prometheus] asks a server over remote read (streamed XOR chunks, or whole answers where a server cannot
+// stream), or over its HTTP API where remote read is not offered. [OpenMetrics] reads a text file with timestamps, and [Memory]
+// has what a test made up. A [Log], the records of a running engine, is history of another kind: it has the arrivals themselves.
 //
 // # Bounds
 //
@@ -33,6 +33,11 @@ type Query struct {
 	From, To  bus.Time
 }
 
+// wants reports whether a selector matches the labels.
+func (q *Query) wants(ls bus.Labels) bool {
+	return slices.ContainsFunc(q.Selectors, func(s bus.Selector) bool { return s.Matches(ls) })
+}
+
 // A Series is whose a sample is. Equal labels and flags give equal identities, in every slice and every process.
 type Series struct {
 	Labels bus.Labels // sorted
@@ -58,7 +63,7 @@ type Source interface {
 
 // An Origin says where history came from and what it does not hold.
 type Origin struct {
-	Kind     string // "prometheus", "openmetrics" or "log"
+	Kind     string // "prometheus", "openmetrics", "memory" or "log"
 	Place    string // the URL, without credentials, or the file's name
 	Protocol string // one of the Protocol constants
 	Lacks    []Lack
@@ -71,6 +76,7 @@ const (
 	ProtocolAPI      = "QueryAPI"           // the HTTP API
 	ProtocolFile     = "File"
 	ProtocolLog      = "Log" // the engine's own records
+	ProtocolMemory   = "Memory"
 )
 
 // A Lack is something that was there when it happened and that a source does not give back.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -247,7 +246,7 @@ func (l *loader) learn(p textparse.Parser, text string) (*entry, error) {
 	if err := l.slice.take(2*len(text) + 160); err != nil {
 		return nil, l.full()
 	}
-	if !slices.ContainsFunc(l.query.Selectors, func(s bus.Selector) bool { return s.Matches(ls) }) {
+	if !l.query.wants(ls) {
 		return e, nil
 	}
 	c, err := l.slice.columnOf(0, ls, l.flags(ls.Get(labels.MetricName)))

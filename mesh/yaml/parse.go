@@ -57,6 +57,33 @@ func Parse(file string, b []byte) ([]mesh.Document, []mesh.Problem) {
 	return r.docs, r.problems
 }
 
+// ParseTree reads a file of one document that is no definition: it has no apiVersion, kind and name. Without problems the document is not nil.
+func ParseTree(file string, b []byte) (*mesh.Document, []mesh.Problem) {
+	if len(b) > maxChunk {
+		return nil, []mesh.Problem{{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("the file has %d bytes; at most %d are read", len(b), maxChunk), Hint: "split it"}}
+	}
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
+	if p, ok := notText(file, b); ok {
+		return nil, []mesh.Problem{p}
+	}
+	var d *mesh.Document
+	r := reader{file: file}
+	for _, c := range split(string(b)) {
+		bd := builder{reader: &r, chunk: c, lines: strings.Split(c.text, "\n")}
+		switch root, ok := bd.parse(); {
+		case !ok || root.Kind == mesh.NodeNull:
+		case d != nil:
+			r.problem(root.Line, root.Column, "write a file for each", "the file has more than one document")
+		default:
+			d = &mesh.Document{File: file, Root: root, Source: c.text}
+		}
+	}
+	if d == nil && len(r.problems) == 0 {
+		r.problem(1, 1, "", "the file is empty")
+	}
+	return d, r.problems
+}
+
 // notText finds bytes that are no UTF-8.
 func notText(file string, b []byte) (mesh.Problem, bool) {
 	if utf8.Valid(b) {

@@ -196,6 +196,22 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// A file that is no definition would be read as something else, or a mistake in it lose its place.
+func TestParseTree(t *testing.T) {
+	d, ps := ParseTree("a.yaml", []byte("---\n# first\nb: 1\nc: {d: [x]}\n---\n"))
+	if line, column := d.At("c.d[0]"); len(ps) > 0 || line != 4 || column != 9 {
+		t.Errorf("%d:%d, %v", line, column, ps)
+	}
+	for text, want := range map[string]string{
+		"": "1:1: the file is empty", "a: 1\n---\nb: 2\n": "3:1: the file has more than one document", "a: 1\na: 2\n": `2:1: the key "a" stands twice`,
+		"a: \xff": "1:4: this is not UTF-8", strings.Repeat("#", maxChunk+1): "the file has 1048577 bytes",
+	} {
+		if _, ps := ParseTree("a.yaml", []byte(text)); len(ps) != 1 || !strings.Contains(ps[0].String(), want) {
+			t.Errorf("%.20q: %v, want %s", text, ps, want)
+		}
+	}
+}
+
 // A file from anywhere would crash the engine or be read as something that it does not say.
 func FuzzParse(f *testing.F) {
 	golden, err := os.ReadFile("../../deploy/examples/prometheus-api.yaml")

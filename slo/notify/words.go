@@ -67,6 +67,12 @@ func (r Renderer) annotations(d *Delivery) map[string]string {
 	return as
 }
 
+// Words returns the labels and annotations with which an Alertmanager gets an alert, whoever it is sent to.
+func Words(e slo.AlertEvent) (labelSet, annotations map[string]string) {
+	d := &Delivery{Kind: KindAlert, Alert: e}
+	return labels(d), Renderer{}.annotations(d)
+}
+
 // annotationName makes a name of letters, digits and "_", which is all that Alertmanager takes everywhere.
 func annotationName(s string) string {
 	name := strings.Map(func(r rune) rune {

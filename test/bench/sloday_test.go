@@ -222,7 +222,7 @@ func prometheusDays(tb testing.TB, path string, h history, interval string, eval
 	defer wg.Wait()
 	defer stop()
 	r.rest(tb, 15*time.Second)
-	sloth := r.cost(tb, slothRules(interval), "sloth-slo-sli", slothRatios, evaluations)
+	sloth := r.cost(tb, slothRules(tb, interval), "sloth-slo-sli", slothRatios, evaluations)
 	r.says(tb, `{__name__=~"slo:sli_error:ratio_rate.*|slo:period_error_budget_remaining:ratio"}`, slothRatios+1)
 	pyrra := r.cost(tb, pyrraIncrease(interval), "checkout-availability-increase", 1, max(2, evaluations/2))
 	r.says(tb, "http_requests:increase30d", 2)

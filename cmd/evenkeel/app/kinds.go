@@ -68,17 +68,26 @@ func KindNames() ([]string, error) {
 	return out, nil
 }
 
-// DefinitionFile reports whether a file of this name holds definitions.
+// DefinitionFile reports whether a file of this name holds definitions. Unit tests may stand beside them.
 func DefinitionFile(name string) bool {
-	if strings.HasPrefix(name, ".") {
-		return false
-	}
+	stem, ok := yamlStem(name)
+	return ok && !strings.HasSuffix(stem, ".test")
+}
+
+// TestFile reports whether a file of this name holds unit tests of definitions: NAME.test.yaml.
+func TestFile(name string) bool {
+	stem, ok := yamlStem(name)
+	return ok && strings.HasSuffix(stem, ".test")
+}
+
+// yamlStem cuts the end off the name of a YAML or JSON file that is not hidden.
+func yamlStem(name string) (string, bool) {
 	for _, end := range []string{".yaml", ".yml", ".json"} {
-		if strings.HasSuffix(name, end) {
-			return true
+		if stem, ok := strings.CutSuffix(name, end); ok {
+			return stem, !strings.HasPrefix(name, ".")
 		}
 	}
-	return false
+	return "", false
 }
 
 // parse reads the documents of all files.

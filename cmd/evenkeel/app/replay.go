@@ -66,10 +66,18 @@ func newReplay(c ReplayConfig) (*replay, error) {
 	return r, nil
 }
 
-// run reads the history and takes it through the stages.
+// run reads the history, takes it through the stages, and waits until all of it is counted.
 func (r *replay) run(ctx context.Context) error {
+	if err := r.read(ctx); err != nil {
+		return err
+	}
+	return r.finish()
+}
+
+// read takes the history through the stages.
+func (r *replay) read(ctx context.Context) error {
 	if r.config.Log != nil {
-		return r.runLog(ctx)
+		return r.readLog(ctx)
 	}
 	var selectors []bus.Selector
 	for _, l := range r.lanes {
@@ -78,10 +86,7 @@ func (r *replay) run(ctx context.Context) error {
 		}
 	}
 	q := history.Query{Selectors: selectors, From: r.config.From, To: r.config.Until}
-	if err := r.config.Source.Read(ctx, q, func(m *history.Moment) error { return r.take(ctx, m) }); err != nil {
-		return err
-	}
-	return r.finish()
+	return r.config.Source.Read(ctx, q, func(m *history.Moment) error { return r.take(ctx, m) })
 }
 
 // A replay is one run over history.
@@ -93,8 +98,9 @@ type replay struct {
 	samples    uint64
 	timestamps uint64
 
-	rewriter rewriter // of a log's frames
-	used     []int    // partitions with SLOs
+	rewriter rewriter           // of a log's frames
+	used     []int              // partitions with SLOs
+	ticked   func(now bus.Time) // if set, is told each tick after it
 }
 
 // take carries time forward to a moment, and its samples to all lanes.
@@ -121,6 +127,9 @@ func (r *replay) tickBefore(t bus.Time) error {
 			if err := l.tick(next); err != nil {
 				return err
 			}
+		}
+		if r.ticked != nil {
+			r.ticked(next)
 		}
 		if r.config.Progress != nil && next%bus.Minute == 0 {
 			r.config.Progress(next, r.samples)
@@ -204,6 +213,7 @@ type lane struct {
 	stats      slo.Stats
 	collector  *report.Collector
 	ledger     func(*slo.LedgerFrame) // if set, is told each minute
+	alert      func(*slo.AlertEvent)  // if set, is told each change of an alert
 
 	from    bus.Time // what is drafted before it is not collected
 	now     bus.Time // record time
@@ -340,7 +350,7 @@ func (l *lane) step(r bus.Record, f *bus.Frame) error {
 			if err := l.collector.Take(p.number, l.now, &drafts[k]); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
-			if err := l.takeLedger(&drafts[k]); err != nil {
+			if err := errors.Join(l.takeLedger(&drafts[k]), l.takeAlert(&drafts[k])); err != nil {
 				return fmt.Errorf("partition %d: %w", p.number, err)
 			}
 		}

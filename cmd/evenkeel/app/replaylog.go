@@ -11,11 +11,11 @@ import (
 // announced is how long before the beginning a log is read: in that time each writer has announced all of its series twice.
 const announced = 11 * bus.Minute
 
-// runLog takes the records of an engine through the stages, at the times at which they came: with its delays, its outages and its gaps.
+// readLog takes the records of an engine through the stages, at the times at which they came: with its delays, its outages and its gaps.
 // Of the time before From only what series there are is taken.
-func (r *replay) runLog(ctx context.Context) error {
+func (r *replay) readLog(ctx context.Context) error {
 	c := &r.config
-	err := c.Log.Records(ctx, c.From-announced, c.Until, func(m *bus.Message) error {
+	return c.Log.Records(ctx, c.From-announced, c.Until, func(m *bus.Message) error {
 		if m.Time > r.now {
 			r.progress(m.Time)
 		}
@@ -28,10 +28,6 @@ func (r *replay) runLog(ctx context.Context) error {
 		}
 		return r.frame(m)
 	})
-	if err != nil {
-		return err
-	}
-	return r.finish()
 }
 
 func (r *replay) each(f func(*lane) error) error {
