@@ -12,8 +12,8 @@ import (
 )
 
 // snapshotVersion is the version of the state that Snapshot writes. Restore reads it and those before: version 1 has no families and
-// no revisions of the catalogue, version 2 no calendar windows and no slices of time.
-const snapshotVersion = 3
+// no revisions of the catalogue, version 2 no calendar windows and no slices of time, version 3 no shapes of histograms.
+const snapshotVersion = 4
 
 // Snapshot implements [bus.Stage]. Everything stands in an order of its own: SLOs by key, series by identity, writers and sources by
 // name; so equal states give equal bytes whatever way led to them.
@@ -171,6 +171,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.int(t.minute.excluded)
 	e.bounds(t.bounds)
 	e.int(t.back)
+	e.shape(t.shape)
 	return nil
 }
 
@@ -301,6 +302,11 @@ func (t *tracker) restore(d *reader) {
 		if t.back = d.int(); t.back < 0 || t.back > lastSecond/60 {
 			d.fail()
 		}
+	}
+	if d.version > 3 {
+		d.shape(t.shape)
+	} else {
+		t.shape = nil // the objective did not ask for one
 	}
 	t.period = 0
 	t.scale()

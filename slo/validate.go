@@ -134,6 +134,10 @@ func (o *Objective) Validate() error {
 		if err := o.validateComposite(); err != nil {
 			return err
 		}
+	case o.Unread != nil:
+		if o.SLI.expressions() != nil || o.Unread.Reason == "" {
+			return fmt.Errorf("an objective that cannot be counted has a reason and no SLI")
+		}
 	case o.SLI.Gauge == nil && (o.SLI.Good == nil) == (o.SLI.Bad == nil):
 		return fmt.Errorf("exactly one of good and bad must be set")
 	}
@@ -166,6 +170,9 @@ func (o *Objective) Validate() error {
 				return err
 			}
 		}
+	}
+	if err := o.validateShape(); err != nil {
+		return err
 	}
 	return ValidateTiers(o.tiersOf(o.Window.Duration), o.Target, o.Window.Duration)
 }

@@ -32,6 +32,11 @@ func paths(s *sloSpec) []string {
 // compositeFields tells of what belongs to composites and stands elsewhere.
 func (r *run) compositeFields(d *mesh.Document, s *sloSpec, m *metadata, composite bool) {
 	if composite {
+		for _, name := range []string{slo.AnnotationPercentiles, slo.AnnotationInterpolate} {
+			if _, ok := m.Annotations[name]; ok {
+				r.add(d.KeyProblem(annotationPath(name), name+" is about one histogram, and a composite joins several SLIs", "leave it out; the indicators can be SLOs of their own, with the annotation"))
+			}
+		}
 		return
 	}
 	for _, p := range paths(s) {

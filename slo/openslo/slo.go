@@ -63,6 +63,9 @@ func (r *run) compileObjectives(d *mesh.Document, o *object[sloSpec], base slo.O
 	}
 	sli, ok := r.indicator(d, path, in, ref, def)
 	base.SLI = sli
+	if name, err := base.Annotate(o.Metadata.Annotations); err != nil {
+		r.add(d.Problem(annotationPath(name), err.Error(), ""))
+	}
 	r.splits(d, &base)
 	var out []slo.Objective
 	for i, target := range r.targets(d, s) {

@@ -150,6 +150,9 @@ func (r *reading) objective() slo.Objective {
 	o.Target = r.target()
 	o.Window = slo.Window{Type: slo.WindowRolling, Duration: r.window()}
 	o.SLI = r.indicator(&s.Indicator)
+	if name, err := o.Annotate(m.Annotations); err != nil {
+		r.wrong(mesh.JoinPath("metadata.annotations", name), "", "%s", err)
+	}
 	r.group(&o)
 	if len(r.problems) > 0 {
 		return o
@@ -272,13 +275,14 @@ func isURL(text string) bool {
 // globalNamespace reads the boundary from an annotation, else from a label.
 func (r *reading) globalNamespace() string {
 	m := &r.file.Metadata
+	known := []string{AnnotationGlobalNamespace, slo.AnnotationPercentiles, slo.AnnotationInterpolate}
 	for _, place := range []struct {
 		path  string
 		texts map[string]string
 	}{{"metadata.annotations", m.Annotations}, {"metadata.labels", m.Labels}} {
 		for name := range place.texts { // problems are sorted afterwards
-			if strings.HasPrefix(name, annotationPrefix) && name != AnnotationGlobalNamespace {
-				r.refuse(mesh.JoinPath(place.path, name), "known: "+AnnotationGlobalNamespace, "unknown annotation %q of kind %s", name, Kind)
+			if strings.HasPrefix(name, annotationPrefix) && !slices.Contains(known, name) {
+				r.refuse(mesh.JoinPath(place.path, name), "known: "+strings.Join(known, ", "), "unknown annotation %q of kind %s", name, Kind)
 			}
 		}
 		name, ok := place.texts[AnnotationGlobalNamespace]
