@@ -272,7 +272,7 @@ func (sh *shape) watch(now bus.Time, closed int64) bool {
 			b.short = 0
 		case b.short == 0:
 			b.short = now
-		case b.differs(now):
+		case b.differs(now, differHold):
 			b.broken = closed
 		}
 	}
@@ -284,15 +284,15 @@ func (sh *shape) watch(now bus.Time, closed int64) bool {
 	return sh.between != before
 }
 
-func (b *shapeBucket) differs(now bus.Time) bool { return b.short > 0 && now-b.short >= differHold }
+func (b *shapeBucket) differs(now, hold bus.Time) bool { return b.short > 0 && now-b.short >= hold }
 
 // trusted reports whether all histograms have the bound and have had it since a second.
 func (b *shapeBucket) trusted(from int64) bool { return b.short == 0 && b.broken < from }
 
-// stands reports whether both bounds that were chosen are still those of all histograms.
+// stands reports whether both bounds that were chosen are still those of all histograms: the requests in others would count as bad.
 func (sh *shape) stands(now bus.Time) bool {
 	for _, at := range []float64{sh.between.lower, sh.between.upper} {
-		if i, ok := sh.find(at); at > 0 && (!ok || sh.buckets[i].differs(now)) {
+		if i, ok := sh.find(at); at > 0 && (!ok || sh.buckets[i].differs(now, besideHold)) {
 			return false
 		}
 	}
