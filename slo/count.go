@@ -256,9 +256,7 @@ func (s *Stage) put(t *tracker, second int64, c cell, least Duration) {
 	case least > 0:
 		t.pendLump(second, c, least)
 	default:
-		b := &t.rings.bins[second%pendingBins]
-		b.good += c.good
-		b.total += c.total
+		t.join(&t.rings.bins[second%pendingBins], c)
 		t.marks[second%pendingBins] = markData
 	}
 }

@@ -129,16 +129,14 @@ func (t *tracker) percentiles(closed int64, now bus.Time) []Percentiles {
 	if sh == nil || sh.limitAt > 0 && now-sh.limitAt <= limitHold || sh.first == 0 {
 		return nil
 	}
-	terms := t.o.BucketTerms()
-	unit, native := unitOf(terms[0].Selector.MetricName()), terms[0].AtMost != nil
 	var out []Percentiles
 	for _, w := range []struct {
 		length Duration
 		distribution
 	}{{sliWindow, sh.recentCounts(closed)}, {t.o.Window.Duration, sh.budgetCounts(closed)}} {
-		p := Percentiles{Window: w.length, Unit: unit, Count: w.total(), From: Moment(max(w.from, sh.first) * int64(bus.Second))}
+		p := Percentiles{Window: w.length, Unit: sh.unit, Count: w.total(), From: Moment(max(w.from, sh.first) * int64(bus.Second))}
 		for i, q := range p.quantiles() {
-			*q = w.quantile(quantileRanks[i], native)
+			*q = w.quantile(quantileRanks[i], sh.native)
 		}
 		out = append(out, p)
 	}

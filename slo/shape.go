@@ -56,6 +56,9 @@ type shape struct {
 	calendar   *Calendar
 	until      int64 // end of the calendar's period
 
+	unit   string
+	native bool // its buckets are those of a native histogram, so that interpolation is by logarithms
+
 	threshold float64 // between whose neighbours is interpolated; 0: that is not asked for
 	between   between
 }
@@ -152,6 +155,9 @@ func newShape(o *Objective) *shape {
 		return nil
 	}
 	sh := &shape{}
+	for _, term := range o.BucketTerms() {
+		sh.unit, sh.native = unitOf(term.Selector.MetricName()), term.AtMost != nil
+	}
 	for _, e := range []*Expr{o.SLI.Good, o.SLI.Bad} {
 		for i := 0; e != nil && i < len(e.Terms); i++ {
 			if v, ok := o.SLI.interpolated(&e.Terms[i]); ok {

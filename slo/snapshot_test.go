@@ -94,7 +94,9 @@ func timed(t testing.TB) []Objective {
 	fast.Name, fast.Percentiles, fast.GroupBy = "fast", true, []string{"instance"}
 	guessed := latencyObjective(t, "0.3")
 	guessed.Name, guessed.SLI.Interpolate, guessed.Window = "guessed", true, daily.Window
-	return []Objective{daily, slices, ratio, held, grouped, fast, guessed}
+	least := slices
+	least.Name, least.SLI = "least", SLI{Gauge: &Gauge{Selector: slices.SLI.Total.Terms[0].Selector, Op: OpGreater, Value: MustDecimal("100"), Over: OverLeast}}
+	return []Objective{daily, slices, ratio, held, grouped, fast, guessed, least}
 }
 
 func trouble(t testing.TB, s *sim, rnd *rand.Rand, second Objective) {

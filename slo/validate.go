@@ -151,7 +151,7 @@ func (o *Objective) Validate() error {
 		return err
 	}
 	if g := o.SLI.Gauge; g != nil {
-		if err := g.validate(o.Method); err != nil {
+		if err := g.validate(o); err != nil {
 			return err
 		}
 	}
@@ -229,8 +229,8 @@ func (o *Objective) validateMethod() error {
 		return fmt.Errorf("slices of %s: they must be whole seconds, from %s to %s", o.Slice.Length, minSlice, maxSlice)
 	}
 	one := big.NewRat(1, 1)
-	mean := o.SLI.Gauge != nil && o.SLI.Gauge.Mean
-	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !mean && (t.Sign() <= 0 || t.Cmp(one) > 0) {
+	whole := o.SLI.Gauge != nil && o.SLI.Gauge.over() != ""
+	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !whole && (t.Sign() <= 0 || t.Cmp(one) > 0) {
 		return fmt.Errorf("the slices' target %s is not above 0 and at most 1", o.Slice.Target)
 	}
 	for _, t := range o.tiersOf(o.Window.Duration) {

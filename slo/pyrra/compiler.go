@@ -28,7 +28,6 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
@@ -57,7 +56,7 @@ type Config struct {
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands.
 	Form func(query string) string
 	// Select returns the series whose samples are looked at; without mean a selector alone is taken. Errors are as those of Compile.
-	Select func(query string, mean bool) (bus.Selector, error)
+	Select func(query string, mean bool) (slo.Gauge, error)
 }
 
 // A Compiler compiles files of Pyrra. It has no state; use it from any goroutine.

@@ -73,7 +73,7 @@ func refOf(name string) mesh.Ref {
 }
 
 // commandSLO defines an SLO: name, target, window, then lines "good SELECTOR", "bad SELECTOR", "total SELECTOR", "definition NAME",
-// "tier NAME LONG/SHORT FACTOR", "percentiles", "interpolate", "group-by LABEL,LABEL [max=N] [alerts=WHO]".
+// "tier NAME LONG/SHORT FACTOR", "percentiles", "interpolate", "unread WHY", "group-by LABEL,LABEL [max=N] [alerts=WHO]".
 func (w *world) commandSLO(f, block []string) error {
 	window, err := slo.ParseDuration(f[2])
 	if err != nil {
@@ -92,6 +92,9 @@ func (w *world) commandSLO(f, block []string) error {
 			continue
 		case "percentiles":
 			o.Percentiles = true
+			continue
+		case "unread":
+			o.Unread = &slo.Unread{Reason: slo.ReasonSourceUnsupported, Message: rest}
 			continue
 		case "interpolate":
 			o.SLI.Interpolate = true
