@@ -79,19 +79,37 @@ func (o *Objective) BucketTerms() []Term {
 	if !o.shaped() {
 		return nil
 	}
-	for _, e := range []*Expr{o.SLI.Good, o.SLI.Bad} {
-		if e == nil {
-			continue
-		}
-		for _, t := range e.Terms {
-			if t.AtMost != nil {
-				out = append(out, t)
-			} else if s, ok := withoutBound(t.Selector); ok {
-				out = append(out, Term{Factor: t.Factor, Selector: s})
-			}
+	for _, t := range o.SLI.judged() {
+		if t.AtMost != nil {
+			out = append(out, t)
+		} else if s, ok := withoutBound(t.Selector); ok {
+			out = append(out, Term{Factor: t.Factor, Selector: s})
 		}
 	}
 	return out
+}
+
+// judged returns the terms of Good and Bad.
+func (s *SLI) judged() []Term {
+	var out []Term
+	for _, e := range []*Expr{s.Good, s.Bad} {
+		if e != nil {
+			out = append(out, e.Terms...)
+		}
+	}
+	return out
+}
+
+// thresholds returns those that an SLI is interpolated at, ascending.
+func (s *SLI) thresholds() []float64 {
+	var out []float64
+	for _, t := range s.judged() {
+		if v, ok := s.interpolated(&t); ok {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // withoutBound leaves out the conditions on a bucket's bound; false where there is none.
@@ -119,15 +137,6 @@ func (o *Objective) validateShape() error {
 		return nil
 	}
 	classic, native := 0, 0
-	var thresholds []float64
-	for _, e := range o.SLI.expressions() {
-		for i := range e.Terms {
-			t := &e.Terms[i]
-			if v, ok := o.SLI.interpolated(t); ok && e != &o.SLI.Total {
-				thresholds = append(thresholds, v)
-			}
-		}
-	}
 	for _, t := range o.BucketTerms() {
 		if t.AtMost != nil {
 			native++
@@ -135,14 +144,14 @@ func (o *Objective) validateShape() error {
 			classic++
 		}
 	}
-	slices.Sort(thresholds)
+	thresholds := o.SLI.thresholds()
 	switch {
 	case classic+native == 0:
 		return fmt.Errorf(`percentiles and interpolation need an SLI over latency: good (or bad) selects a bucket, as in x_bucket{le="0.3"}, or is a fraction of a native histogram`)
 	case classic > 0 && native > 0:
 		return fmt.Errorf("percentiles need one kind of histogram: the SLI has a classic and a native one")
-	case o.SLI.Interpolate && len(slices.Compact(thresholds)) != 1:
-		return fmt.Errorf(`interpolation needs one threshold, as le="0.3" of a classic histogram; found %d`, len(slices.Compact(thresholds)))
+	case o.SLI.Interpolate && len(thresholds) != 1:
+		return fmt.Errorf(`interpolation needs one threshold, as le="0.3" of a classic histogram; found %d`, len(thresholds))
 	case o.SLI.Interpolate && thresholds[0] <= 0:
 		return fmt.Errorf("interpolation needs a threshold above 0, found %g", thresholds[0])
 	}
@@ -158,12 +167,8 @@ func newShape(o *Objective) *shape {
 	for _, term := range o.BucketTerms() {
 		sh.unit, sh.native = unitOf(term.Selector.MetricName()), term.AtMost != nil
 	}
-	for _, e := range []*Expr{o.SLI.Good, o.SLI.Bad} {
-		for i := 0; e != nil && i < len(e.Terms); i++ {
-			if v, ok := o.SLI.interpolated(&e.Terms[i]); ok {
-				sh.threshold = v
-			}
-		}
+	for _, v := range o.SLI.thresholds() {
+		sh.threshold = v
 	}
 	sh.span(o.Window)
 	return sh
