@@ -39,24 +39,15 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 		o := &objectives[i]
 		p := bus.Partition(o.GlobalNamespace, o.Service, partitions)
 		seen := map[string]bool{}
-		add := func(t slo.Term, all bool) {
-			r := &rule{selector: t.Selector, partition: p}
-			text := t.Selector.String()
-			if t.AtMost != nil {
-				r.cut = slo.NewCut(*t.AtMost)
-				r.cut.Grid = all
-				text += r.cut.Text
-				x.cuts = true
-				if all {
-					text += " grid"
-				}
-			}
+		add := func(t slo.Term, grid bool) {
+			r, text := newRule(t, p, grid)
 			if seen[text] {
 				return
 			}
 			seen[text] = true
 			digest(sum, p, o.GlobalNamespace, text)
-			if !all && !o.SLI.Interpolate {
+			x.cuts = x.cuts || r.cut != nil
+			if !o.SLI.Interpolate { // else its neighbours will do
 				x.addBound(o.GlobalNamespace, p, t)
 			}
 			bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
@@ -75,6 +66,21 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 	x.all = bus.NewSelectorIndex(every, selectorOf)
 	x.digest = sum.Sum64()
 	return x
+}
+
+// newRule returns the rule of a term, with a text that tells it from others; grid: of a native histogram, for percentiles too.
+func newRule(t slo.Term, partition int, grid bool) (*rule, string) {
+	r := &rule{selector: t.Selector, partition: partition}
+	text := t.Selector.String()
+	if t.AtMost != nil {
+		r.cut = slo.NewCut(*t.AtMost)
+		r.cut.Grid = grid
+		text += r.cut.Text
+		if grid {
+			text += " grid"
+		}
+	}
+	return r, text
 }
 
 func selectorOf(r **rule) bus.Selector { return (*r).selector }

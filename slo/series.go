@@ -75,41 +75,46 @@ func (s *Stage) index() {
 		if t.rollUp != nil || t.o.Composite != nil || t.o.Unread != nil {
 			continue // what matches the roll-up counts in its groups; a composite has members
 		}
-		sli := &t.o.SLI
-		add := func(e *Expr, good, total float64) {
-			for i := range e.Terms {
-				f := e.Terms[i].Factor.Float()
-				tm := term{slot: t.slot, good: good * f, total: total * f, selector: &e.Terms[i].Selector}
-				if at := e.Terms[i].AtMost; at != nil {
-					tm.cut = NewCut(*at)
-				}
-				if _, ok := sli.interpolated(&e.Terms[i]); ok && total == 0 {
-					all, _ := withoutBound(*tm.selector) // it was valid with the condition, too
-					tm.selector, tm.buckets = &all, true
-				}
-				terms = append(terms, tm)
-			}
-		}
-		for _, of := range t.o.BucketTerms() {
-			tm := term{slot: t.slot, selector: &of.Selector, buckets: true}
-			if of.AtMost != nil {
-				tm.cut = NewCut(*of.AtMost)
-			}
-			terms = append(terms, tm)
-		}
-		if g := sli.Gauge; g != nil {
-			add(&Expr{Terms: []Term{{Factor: MustDecimal("1"), Selector: g.Selector}}}, 0, 0)
-			continue
-		}
-		if sli.Bad != nil {
-			add(&sli.Total, 1, 1)
-			add(sli.Bad, -1, 0)
-		} else {
-			add(&sli.Total, 0, 1)
-			add(sli.Good, 1, 0)
-		}
+		terms = append(terms, t.terms()...)
 	}
 	s.terms = bus.NewSelectorIndex(terms, func(t *term) bus.Selector { return *t.selector })
+}
+
+// terms returns what the objective's selectors count.
+func (t *tracker) terms() []term {
+	var out []term
+	sli := &t.o.SLI
+	add := func(of *Term, good, total float64, buckets bool) {
+		tm := term{slot: t.slot, good: good, total: total, selector: &of.Selector, buckets: buckets}
+		if of.AtMost != nil {
+			tm.cut = NewCut(*of.AtMost)
+		}
+		if _, ok := sli.interpolated(of); ok && total == 0 {
+			all, _ := withoutBound(of.Selector) // it was valid with the condition, too
+			tm.selector, tm.buckets = &all, true
+		}
+		out = append(out, tm)
+	}
+	sum := func(e *Expr, good, total float64) {
+		for i := range e.Terms {
+			f := e.Terms[i].Factor.Float()
+			add(&e.Terms[i], good*f, total*f, false)
+		}
+	}
+	for _, of := range t.o.BucketTerms() {
+		add(&of, 0, 0, true)
+	}
+	switch {
+	case sli.Gauge != nil:
+		add(&Term{Selector: sli.Gauge.Selector}, 0, 0, false)
+	case sli.Bad != nil:
+		sum(&sli.Total, 1, 1)
+		sum(sli.Bad, -1, 0)
+	default:
+		sum(&sli.Total, 0, 1)
+		sum(sli.Good, 1, 0)
+	}
+	return out
 }
 
 // announce binds a ref of a writer to its series, which it makes or matches again when definitions have changed since.

@@ -49,11 +49,7 @@ seems to: an SLO whose data source cannot be read is taken and stays UNKNOWN. Wi
 			for _, p := range problems {
 				fmt.Fprintln(c.out, p)
 			}
-			counts := plural(len(mistakes), "mistake")
-			if len(warnings) > 0 {
-				counts += ", " + plural(len(warnings), "warning")
-			}
-			fmt.Fprintf(c.err, "%s in %s, %s\n", plural(len(found), "definition"), plural(len(files), "file"), counts)
+			fmt.Fprintf(c.err, "%s in %s, %s\n", plural(len(found), "definition"), plural(len(files), "file"), counted(len(mistakes), len(warnings)))
 		}
 		if err == nil && (len(mistakes) > 0 || strict && len(warnings) > 0) {
 			return &exitError{code: exitNo}
@@ -80,6 +76,14 @@ func (c *cli) printChecked(output string, found []mesh.Definition, problems, war
 		return err
 	}
 	return printAs(c.out, output, b)
+}
+
+func counted(mistakes, warnings int) string {
+	text := plural(mistakes, "mistake")
+	if warnings > 0 {
+		text += ", " + plural(warnings, "warning")
+	}
+	return text
 }
 
 func plural(n int, word string) string {
