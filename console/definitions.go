@@ -50,7 +50,8 @@ type DeleteRequest struct {
 type ApplyAnswer struct {
 	Objects  []ObjectAction `json:"objects"`
 	Problems []mesh.Problem `json:"problems,omitempty"`
-	Revision uint64         `json:"revision"` // of the catalogue, after
+	Warnings []mesh.Problem `json:"warnings,omitempty"` // what is taken and does not do what it seems to
+	Revision uint64         `json:"revision"`           // of the catalogue, after
 	DryRun   bool           `json:"dryRun,omitempty"`
 }
 

@@ -23,7 +23,14 @@ func (r HistogramRef) SamplesMax() int {
 	}
 	r.of.mu.Lock()
 	defer r.of.mu.Unlock()
-	return len(r.of.cuts) * 2 * (slo.FinestSchema - slo.CoarsestSchema + 1)
+	n := 0
+	for _, c := range r.of.cuts {
+		n += 2 * (slo.FinestSchema - slo.CoarsestSchema + 1)
+		if c.Grid {
+			n += slo.GridMax
+		}
+	}
+	return n
 }
 
 // A histogram is one that some definition looks into, as one sender encodes it. Its last sample is kept, since a histogram begins anew as
@@ -43,7 +50,7 @@ type histogram struct {
 
 const (
 	histogramShards = 64
-	// maxCuts bounds the thresholds of one histogram; each is up to 26 series.
+	// maxCuts bounds the thresholds of one histogram; each is up to 26 series, and 32 more where percentiles are asked for.
 	maxCuts = 16
 	// longAgo is the start of a series of which nothing is known but that it is old: a first value of it counts nothing.
 	longAgo bus.Time = 1
@@ -136,8 +143,13 @@ func (a *Arrival) LearnHistogram(h Hash, ls bus.Labels, flags uint64) (Histogram
 	a.hits = hits[:0]
 	var cuts []*slo.Cut
 	for _, r := range hits {
-		if r.cut != nil && !slices.ContainsFunc(cuts, func(c *slo.Cut) bool { return c.Text == r.cut.Text }) {
+		if r.cut == nil {
+			continue
+		}
+		if i := slices.IndexFunc(cuts, func(c *slo.Cut) bool { return c.Text == r.cut.Text }); i < 0 {
 			cuts = append(cuts, r.cut)
+		} else if r.cut.Grid {
+			cuts[i] = r.cut
 		}
 	}
 	if len(cuts) == 0 {
@@ -187,7 +199,7 @@ func (k *histogram) observe(t, start bus.Time, h *slo.Histogram) (whole, parts b
 			// After the last sample, whatever the sender knows of it; and not later, since another process may have taken a sample
 			// of the new life already, which must not be counted again.
 			k.start, k.other = k.t+1, false
-		case slices.ContainsFunc(k.cuts, func(c *slo.Cut) bool { return c.Base(h) != c.Base(&k.last) }):
+		case slices.ContainsFunc(k.cuts, func(c *slo.Cut) bool { return c.Base(h) != c.Base(&k.last) || c.Regrids(h, &k.last) }):
 			k.other = true
 		}
 		k.last.CopyFrom(h)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"evenkeel.dev/bus"
@@ -236,6 +237,7 @@ func TestHistogramsCountAsEachObservation(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		h, o := newHouse(t, ingest.Limits{}), latencyObjective(t)
+		o.Percentiles = seed%2 == 1 // which must change nothing
 		e := newEngine(t, o)
 		h.SetObjectives(1, []slo.Objective{o})
 		starts := seed%3 == 0
@@ -427,5 +429,52 @@ func TestTwoEdgesCountARestartOnce(t *testing.T) {
 	}
 	if got := e.events(); got.Good != got.Total || got.Total < 370 || got.Total > 390 {
 		t.Errorf("%v of %v, want about 390 of 390", got.Good, got.Total)
+	}
+}
+
+// The percentiles of native histograms would lie beside the bounds that are told with them, or those be wider than the grid is.
+func TestPercentilesOfHistograms(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 1))
+	h, o := newHouse(t, ingest.Limits{}), latencyObjective(t)
+	o.Percentiles = true
+	e := newEngine(t, o)
+	h.SetObjectives(1, []slo.Objective{o})
+	ps := []*process{{name: "a", schema: 3}, {name: "b", schema: 5}, {name: "c", schema: 2}}
+	var all []float64
+	for round := range 60 {
+		a := h.Begin(ingest.Sender{Name: "prometheus"})
+		for _, p := range ps {
+			for range r.IntN(60) {
+				p.all = append(p.all, 0.2*math.Exp(0.8*r.NormFloat64()))
+			}
+			if round > 0 && round < 57 {
+				all = append(all, p.all[p.counted:]...)
+			} else if round >= 57 {
+				p.all = p.all[:p.counted] // so that the last ones are closed
+			}
+			p.counted = len(p.all)
+			scrape(t, a, p, h.clock(), 0)
+		}
+		if round == 30 {
+			ps[0].schema = 1 // it is coarser from now on, and its parts are others
+		}
+		h.commit(t, a)
+		e.follow(&h.log, h.clock(), 15)
+		h.pass(15 * bus.Second)
+	}
+	it, _ := e.view.Get("shop", "checkout", "latency")
+	if len(it.Percentiles) != 2 {
+		t.Fatalf("%+v", it.Percentiles)
+	}
+	slices.Sort(all)
+	p := it.Percentiles[1]
+	if lost := float64(len(all)) - p.Count; lost < 0 || lost > 60 {
+		t.Errorf("%g of %d; what is lost is one interval of one histogram", p.Count, len(all))
+	}
+	for i, q := range []*slo.Quantile{p.P50, p.P90, p.P99} {
+		want := all[int([]float64{0.5, 0.9, 0.99}[i]*float64(len(all)))]
+		if q == nil || q.Upper == nil || want <= q.Lower || want > *q.Upper || *q.Upper/q.Lower > 1.42 {
+			t.Errorf("quantile %d is %g, told %+v", i, want, q)
+		}
 	}
 }

@@ -34,35 +34,53 @@ func newIndex(objectives []slo.Objective, partitions int) *index {
 	x := &index{spaces: map[string]*rules{}, beside: map[string][]*bound{}}
 	sum := fnv.New64a()
 	bySpace := map[string][]*rule{}
-	var all []*rule
+	var every []*rule
 	for i := range objectives {
 		o := &objectives[i]
 		p := bus.Partition(o.GlobalNamespace, o.Service, partitions)
 		seen := map[string]bool{}
-		for _, t := range o.Terms() {
-			r := &rule{selector: t.Selector, partition: p}
-			text := t.Selector.String()
-			if t.AtMost != nil {
-				r.cut = slo.NewCut(*t.AtMost)
-				text += r.cut.Text
-				x.cuts = true
-			}
+		add := func(t slo.Term, grid bool) {
+			r, text := newRule(t, p, grid)
 			if seen[text] {
-				continue
+				return
 			}
 			seen[text] = true
 			digest(sum, p, o.GlobalNamespace, text)
-			x.addBound(o.GlobalNamespace, p, t)
+			x.cuts = x.cuts || r.cut != nil
+			if !o.SLI.Interpolate { // else its neighbours will do
+				x.addBound(o.GlobalNamespace, p, t)
+			}
 			bySpace[o.GlobalNamespace] = append(bySpace[o.GlobalNamespace], r)
-			all = append(all, r)
+			every = append(every, r)
+		}
+		for _, t := range o.Terms() {
+			add(t, false)
+		}
+		for _, t := range o.BucketTerms() {
+			add(t, true)
 		}
 	}
 	for ns, rs := range bySpace {
 		x.spaces[ns] = bus.NewSelectorIndex(rs, selectorOf)
 	}
-	x.all = bus.NewSelectorIndex(all, selectorOf)
+	x.all = bus.NewSelectorIndex(every, selectorOf)
 	x.digest = sum.Sum64()
 	return x
+}
+
+// newRule returns the rule of a term, with a text that tells it from others; grid: of a native histogram, for percentiles too.
+func newRule(t slo.Term, partition int, grid bool) (*rule, string) {
+	r := &rule{selector: t.Selector, partition: partition}
+	text := t.Selector.String()
+	if t.AtMost != nil {
+		r.cut = slo.NewCut(*t.AtMost)
+		r.cut.Grid = grid
+		text += r.cut.Text
+		if grid {
+			text += " grid"
+		}
+	}
+	return r, text
 }
 
 func selectorOf(r **rule) bus.Selector { return (*r).selector }

@@ -18,7 +18,7 @@ type Compiler interface {
 	Kinds() []Kind
 	// Compile checks docs and returns a definition for each, and one more for each definition of existing whose compiled form
 	// changes by them (an SLO whose SLI is in docs). Existing is what will stand beside docs: the catalogue without what the same
-	// proposal deletes. With problems the definitions are not to be used.
+	// proposal deletes. With problems that are no warnings the definitions are not to be used.
 	Compile(docs []Document, existing []Definition) ([]Definition, []Problem)
 }
 

@@ -15,6 +15,21 @@ type Problem struct {
 	Path    string `json:"path,omitempty"`   // of the field, for example "spec.objectives[0].target"
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what would be right
+
+	// Warning says that it is no mistake: the definition is taken, and does not do what it seems to.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// Mistakes parts problems into those with which nothing is taken, and warnings.
+func Mistakes(ps []Problem) (mistakes, warnings []Problem) {
+	for _, p := range ps {
+		if p.Warning {
+			warnings = append(warnings, p)
+		} else {
+			mistakes = append(mistakes, p)
+		}
+	}
+	return mistakes, warnings
 }
 
 // String returns "file:line:col: message (hint)", as editors and CI systems read it.
@@ -29,6 +44,9 @@ func (p Problem) String() string {
 	}
 	if b.Len() > 0 {
 		b.WriteByte(' ')
+	}
+	if p.Warning {
+		b.WriteString("warning: ")
 	}
 	b.WriteString(p.Message)
 	if p.Hint != "" {

@@ -18,7 +18,7 @@ func benchRound(s *sim, n int, v float64, announce bool) []bus.Record {
 				break
 			}
 			if announce {
-				ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: []string{"200", "500"}[i%20/19]}, {Name: "pod", Value: fmt.Sprint(i)},
+				ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "le", Value: fmt.Sprint(i % 20)}, {Name: "code", Value: []string{"200", "500"}[i%20/19]}, {Name: "pod", Value: fmt.Sprint(i)},
 					{Name: "job", Value: "shop"}, {Name: "instance", Value: fmt.Sprint(i / 100)}}.Sort()
 				s.b.Announce(0, uint32(i), 0, "", ls.Append(nil))
 			}
@@ -37,14 +37,20 @@ func benchRound(s *sim, n int, v float64, announce bool) []bus.Record {
 // BenchmarkStepFrame measures one sample of a frame of 10,000, decoding of its columns included: ns/sample and allocs/sample.
 func BenchmarkStepFrame(b *testing.B) {
 	for _, n := range []int{10_000, 100_000, 1_000_000} {
-		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) { benchStep(b, n) })
+		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) { benchStep(b, n, simObjective(b, "0.999", "30d")) })
 	}
 }
 
-func benchStep(b *testing.B, n int) {
+// BenchmarkStepBuckets measures the same of an objective with percentiles, whose series are buckets with twenty bounds that take turns.
+func BenchmarkStepBuckets(b *testing.B) {
+	o := simObjective(b, "0.999", "30d")
+	o.SLI.Good.Terms[0].Selector, o.Percentiles = selectorOf(b, "__name__", "requests", "le", "7"), true
+	benchStep(b, 10_000, o)
+}
+
+func benchStep(b *testing.B, n int, o Objective) {
 	s := newSim(b)
 	s.stage.MaxSeriesPerSLO = 2_000_000
-	o := simObjective(b, "0.999", "30d")
 	s.define(o)
 	before := heap()
 	for _, r := range benchRound(s, n, 0, true) {

@@ -84,6 +84,9 @@ func wantedBounds(o *Objective) []wanted {
 	var out []wanted
 	for _, t := range o.Terms() {
 		b, ok := BoundOf(&t)
+		if _, guessed := o.SLI.interpolated(&t); guessed {
+			continue // its neighbours will do
+		}
 		if ok && !slices.ContainsFunc(out, func(w wanted) bool { return w.Text == b.Text && w.others.String() == b.others.String() }) {
 			out = append(out, wanted{Bound: b})
 		}

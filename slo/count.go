@@ -218,8 +218,19 @@ func (s *Stage) addSince(list uint32, since, second int64, d float64, least Dura
 	second = s.roomFor(second)
 	for _, tg := range s.lists[list].targets {
 		t, c := s.trackers[tg.slot], cell{good: tg.good * d, total: tg.total * d}
-		if t.cut.touches(since, second) {
+		excluded := t.cut.touches(since, second)
+		if tg.bucket {
+			var counts bool
+			if c, counts = t.bucket(tg, since, second, d, least, excluded, s.now); !counts {
+				continue
+			}
+		}
+		if excluded {
 			c = cell{} // samples came, and what they count is of excluded time
+		}
+		if t.waits() {
+			t.fed = s.now
+			continue
 		}
 		s.put(t, second, c, least)
 	}
@@ -245,9 +256,7 @@ func (s *Stage) put(t *tracker, second int64, c cell, least Duration) {
 	case least > 0:
 		t.pendLump(second, c, least)
 	default:
-		b := &t.rings.bins[second%pendingBins]
-		b.good += c.good
-		b.total += c.total
+		t.join(&t.rings.bins[second%pendingBins], c)
 		t.marks[second%pendingBins] = markData
 	}
 }

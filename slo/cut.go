@@ -44,6 +44,7 @@ type Cut struct {
 	Text     string           // of the label LabelAtMost
 	index    [schemas]int32   // of the bucket that holds it, by schema
 	fraction [schemas]float64 // of that bucket which is at or below it
+	Grid     bool             // bounds around the threshold are counted too, for percentiles
 }
 
 // NewCut returns the cut at a threshold, which is above 0.
@@ -97,6 +98,7 @@ const (
 	partLower  = "lower"
 	partUpper  = "upper"
 	partLinear = "linear" // in a bucket with the bounds that follow: the zero bucket, or a custom one
+	partGrid   = "grid"   // at or below a bound, in a histogram of a schema (at most that of the grid)
 )
 
 // A Part is one counter of a cut.
@@ -109,7 +111,10 @@ type Part struct {
 
 // Text returns the value of the label LabelPart.
 func (p Part) Text() string {
-	if p.linear {
+	switch {
+	case p.kind == partGrid:
+		return p.kind + "/" + strconv.Itoa(int(p.schema)) + "/" + number(p.upper)
+	case p.linear:
 		return p.kind + "/" + number(p.lower) + "/" + number(p.upper)
 	}
 	return p.kind + "/" + strconv.Itoa(int(p.schema))
@@ -118,6 +123,9 @@ func (p Part) Text() string {
 // ID returns numbers that tell parts of one cut apart.
 func (p Part) ID() (a, b uint64) {
 	k := uint64(p.kind[0])<<8 | uint64(p.kind[1])
+	if p.kind == partGrid {
+		return k ^ math.Float64bits(p.upper), uint64(uint32(p.schema))
+	}
 	if p.linear {
 		return k ^ math.Float64bits(p.lower), ^math.Float64bits(p.upper)
 	}
@@ -189,6 +197,9 @@ func (c *Cut) Base(h *Histogram) Part {
 
 // Parts calls add with each part of a histogram and its count; the parts of one base and schema are always the same.
 func (c *Cut) Parts(h *Histogram, add func(Part, float64)) {
+	if c.Grid {
+		c.grid(h, add)
+	}
 	base := c.Base(h)
 	if base.linear {
 		c.linearParts(h, base, add)

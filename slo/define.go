@@ -23,6 +23,7 @@ const (
 	DefinitionRemoved       = "Removed"         // deleted
 	DefinitionRenamed       = "Renamed"         // another objective of the definition has the same SLI; it begins anew
 	DefinitionRefused       = "Refused"         // not valid, over a bound, or another definition has an SLO of this name
+	DefinitionBounds        = "BoundsChosen"    // an interpolated SLI has found the buckets around its threshold; those before it had others
 	DefinitionUnreadable    = "CompiledDamaged" // what was compiled cannot be read; the SLOs stay as they were
 )
 
@@ -169,6 +170,7 @@ func (t *tracker) begin(now bus.Time, closed int64) {
 	t.series, t.grouped, t.fed, t.data, t.interval, t.badAt, t.limitAt = 0, 0, 0, 0, 0, 0, 0
 	t.gapReason, t.gapAfter, t.broken = "", 0, false
 	t.bounds = wantedBounds(&t.o)
+	t.shape = newShape(&t.o)
 	t.alerts, t.fired = make([]alert, len(t.tiers)), nil
 	for i := range t.alerts {
 		t.alerts[i] = alert{state: AlertInactive, since: now}
@@ -254,7 +256,13 @@ func (s *Stage) update(t *tracker, o *Objective, revision uint64) {
 	}
 	if !slices.Equal(windows, t.windows) || !bytes.Equal(mustJSON(span), mustJSON(o.Window)) {
 		t.rings = t.rings.rebuild(t.windows, o.Window, s.closed)
+		if t.shape != nil {
+			t.shape.span(o.Window)
+		}
 		reason, message = DefinitionWindowRebuilt, "windows were filled from the finest windows kept before; what is older than those is missing, and coverage says so"
+	}
+	if o.shaped() != (t.shape != nil) {
+		s.reshape(t)
 	}
 	t.scale()
 	s.defineDetail(t, reason, message)

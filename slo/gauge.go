@@ -9,13 +9,29 @@ import (
 )
 
 // A Gauge is an SLI over values instead of counts: each sample of each series is one event. With slices of time a slice is good when
-// enough of its samples are, or, with Mean, when the mean of all its samples is.
+// enough of its samples are, or, with Over, when the mean, the least or the greatest of all its samples is.
 type Gauge struct {
 	Selector bus.Selector `json:"selector"`
 	Op       string       `json:"op,omitempty"` // a sample is good when it is Op Value, Op being one of the Op constants
 	Value    Decimal      `json:"value,omitzero"`
-	Raw      string       `json:"raw,omitempty"`  // instead of Op: samples are shares of good (RawSuccess) or bad (RawFailure) events, from 0 to 1
-	Mean     bool         `json:"mean,omitempty"` // with Timeslices: the mean of a slice's samples is compared
+	Raw      string       `json:"raw,omitempty"`   // instead of Op: samples are shares of good (RawSuccess) or bad (RawFailure) events, from 0 to 1
+	Over     string       `json:"over,omitempty"`  // with Timeslices: what of a slice's samples is compared, one of the Over constants; "": each sample
+	Range    Duration     `json:"range,omitempty"` // over which Over looks: the length of a slice; 0: the same
+	Mean     bool         `json:"mean,omitempty"`  // as Over: OverMean, which it was written as before
+}
+
+// What of the samples of a slice, of all its series together, a [Gauge] compares.
+const (
+	OverMean  = "avg"
+	OverLeast = "min"
+	OverMost  = "max"
+)
+
+func (g *Gauge) over() string {
+	if g.Mean {
+		return OverMean
+	}
+	return g.Over
 }
 
 // Comparisons of a [Gauge].
@@ -32,8 +48,8 @@ const (
 	RawFailure = "failure"
 )
 
-func (g *Gauge) validate(method string) error {
-	raw, op := g.Raw != "", g.Op != ""
+func (g *Gauge) validate(o *Objective) error {
+	raw, op, over := g.Raw != "", g.Op != "", g.over()
 	switch {
 	case len(g.Selector.Matchers()) == 0:
 		return fmt.Errorf("the selector is empty, which would match every series")
@@ -43,8 +59,14 @@ func (g *Gauge) validate(method string) error {
 		return fmt.Errorf("the kind of shares %q is not known; it is %q or %q", g.Raw, RawSuccess, RawFailure)
 	case op && !slices.Contains([]string{OpLess, OpLessEqual, OpGreater, OpGreaterEqual}, g.Op):
 		return fmt.Errorf("the comparison %q is not known; it is lt, lte, gt or gte", g.Op)
-	case g.Mean && (raw || method != MethodTimeslices):
-		return fmt.Errorf("the mean of a slice's samples can be compared with the method %s only", MethodTimeslices)
+	case over != "" && !slices.Contains([]string{OverMean, OverLeast, OverMost}, over):
+		return fmt.Errorf("over %q is not known; it is avg, min or max", over)
+	case over != "" && (raw || o.Method != MethodTimeslices):
+		return fmt.Errorf("%s of values is that of a slice of time: it needs a threshold and the method %s", over, MethodTimeslices)
+	case g.Range != 0 && over == "":
+		return fmt.Errorf("values that are looked at one by one have no range")
+	case g.Range != 0 && g.Range != o.Slice.Length:
+		return fmt.Errorf("%s_over_time looks back %s, and a slice of time is %s long: both must be the same, so that each sample is looked at once", over, g.Range, o.Slice.Length)
 	}
 	return nil
 }
@@ -72,8 +94,8 @@ func (t *tracker) cell(v float64) (cell, bool) {
 		return cell{v, 1}, true
 	case g.Raw == RawFailure:
 		return cell{1 - v, 1}, true
-	case g.Mean:
-		return cell{v, 1}, true // the slicer divides
+	case g.over() != "":
+		return cell{v, 1}, true // the slicer compares
 	case g.holds(v, t.than):
 		return cell{1, 1}, true
 	}

@@ -161,7 +161,7 @@ func (s *Stage) withGroups(found []target, labels bus.Labels) []target {
 		}
 	}
 	if len(found) > n {
-		slices.SortFunc(found, func(a, b target) int { return int(a.slot - b.slot) })
+		slices.SortFunc(found, compareTargets)
 	}
 	return found
 }
@@ -224,6 +224,9 @@ func (s *Stage) createGroup(t *tracker, values []string) *tracker {
 	g.begin(s.now, s.closed-1)
 	g.revision, g.unproven = t.revision, t.unproven
 	g.gapReason, g.gapAfter, g.broken = t.gapReason, t.gapAfter, t.broken
+	if t.shape != nil {
+		g.shape.between, g.shape.late = t.shape.between, t.shape.late
+	}
 	t.dirty = true
 	s.defineDetail(g, DefinitionNew, fmt.Sprintf("a group of %s", t.o.Name))
 	return g

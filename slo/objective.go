@@ -74,6 +74,8 @@ type Objective struct {
 	Slice           *Slice   `json:"slice,omitempty"`    // of the methods Timeslices and RatioTimeslices
 	OnNoData        string   `json:"onNoData,omitempty"` // one of the NoData constants; "" is NoDataHold
 	SLI             SLI      `json:"sli"`
+	Percentiles     bool     `json:"percentiles,omitempty"` // of an SLI over latency: all buckets are counted, see [Percentiles]
+	Unread          *Unread  `json:"unread,omitempty"`      // it is right by its specification, and cannot be counted; it then has no SLI
 	Alerting        Alerting `json:"alerting"`
 	Type            string   `json:"type,omitempty"` // one of the Type constants; "" is TypeMonitored
 	Definition      mesh.Ref `json:"definition"`
@@ -138,6 +140,15 @@ type SLI struct {
 	Bad   *Expr  `json:"bad,omitempty"`
 	Total Expr   `json:"total"`
 	Gauge *Gauge `json:"gauge,omitempty"`
+
+	// Interpolate counts a bucket le="…" of Good or Bad whose bound the histograms do not have from the buckets around it.
+	Interpolate bool `json:"interpolate,omitempty"`
+}
+
+// An Unread says why an objective is not counted: it is UNKNOWN for this reason.
+type Unread struct {
+	Reason  string `json:"reason"` // ReasonSourceUnsupported
+	Message string `json:"message"`
 }
 
 // An Expr is a sum of terms: what an additive PromQL expression counts. Its value over a span is the sum, over all terms, of

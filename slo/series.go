@@ -1,9 +1,11 @@
 package slo
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"slices"
+	"strconv"
 
 	"evenkeel.dev/bus"
 )
@@ -40,7 +42,16 @@ type series struct {
 // A target says what an increase of a series adds to an SLO: factor times increase.
 type target struct {
 	slot        int32 // of the tracker
+	bucket      bool  // the series is a bucket that the tracker's shape counts; it is good as much as the shape says
 	good, total float64
+	at          float64 // the bucket's bound
+}
+
+func compareTargets(a, b target) int {
+	if a.slot != b.slot || a.bucket != b.bucket {
+		return cmp.Or(cmp.Compare(a.slot, b.slot), bToInt(a.bucket)-bToInt(b.bucket))
+	}
+	return cmp.Compare(a.at, b.at)
 }
 
 // A targetList is shared by all series that the same terms match. The first list of a stage is empty.
@@ -54,39 +65,56 @@ type term struct {
 	good, total float64
 	selector    *bus.Selector
 	cut         *Cut // nil: it counts whole series
+	buckets     bool // it selects all buckets of a histogram
 }
 
 // index builds the matcher's index anew.
 func (s *Stage) index() {
 	var terms []term
 	for _, t := range s.order {
-		if t.rollUp != nil || t.o.Composite != nil {
+		if t.rollUp != nil || t.o.Composite != nil || t.o.Unread != nil {
 			continue // what matches the roll-up counts in its groups; a composite has members
 		}
-		sli := &t.o.SLI
-		add := func(e *Expr, good, total float64) {
-			for i := range e.Terms {
-				f := e.Terms[i].Factor.Float()
-				tm := term{slot: t.slot, good: good * f, total: total * f, selector: &e.Terms[i].Selector}
-				if at := e.Terms[i].AtMost; at != nil {
-					tm.cut = NewCut(*at)
-				}
-				terms = append(terms, tm)
-			}
-		}
-		if g := sli.Gauge; g != nil {
-			add(&Expr{Terms: []Term{{Factor: MustDecimal("1"), Selector: g.Selector}}}, 0, 0)
-			continue
-		}
-		if sli.Bad != nil {
-			add(&sli.Total, 1, 1)
-			add(sli.Bad, -1, 0)
-		} else {
-			add(&sli.Total, 0, 1)
-			add(sli.Good, 1, 0)
-		}
+		terms = append(terms, t.terms()...)
 	}
 	s.terms = bus.NewSelectorIndex(terms, func(t *term) bus.Selector { return *t.selector })
+}
+
+// terms returns what the objective's selectors count.
+func (t *tracker) terms() []term {
+	var out []term
+	sli := &t.o.SLI
+	add := func(of *Term, good, total float64, buckets bool) {
+		tm := term{slot: t.slot, good: good, total: total, selector: &of.Selector, buckets: buckets}
+		if of.AtMost != nil {
+			tm.cut = NewCut(*of.AtMost)
+		}
+		if _, ok := sli.interpolated(of); ok && total == 0 {
+			all, _ := withoutBound(of.Selector) // it was valid with the condition, too
+			tm.selector, tm.buckets = &all, true
+		}
+		out = append(out, tm)
+	}
+	sum := func(e *Expr, good, total float64) {
+		for i := range e.Terms {
+			f := e.Terms[i].Factor.Float()
+			add(&e.Terms[i], good*f, total*f, false)
+		}
+	}
+	for _, of := range t.o.BucketTerms() {
+		add(&of, 0, 0, true)
+	}
+	switch {
+	case sli.Gauge != nil:
+		add(&Term{Selector: sli.Gauge.Selector}, 0, 0, false)
+	case sli.Bad != nil:
+		sum(&sli.Total, 1, 1)
+		sum(sli.Bad, -1, 0)
+	default:
+		sum(&sli.Total, 0, 1)
+		sum(sli.Good, 1, 0)
+	}
+	return out
 }
 
 // announce binds a ref of a writer to its series, which it makes or matches again when definitions have changed since.
@@ -135,7 +163,7 @@ func (s *Stage) announce(w *writer, a *bus.Announcement) {
 // refused marks the SLOs that would count a series which ingest has refused.
 func (s *Stage) refused(gns string, labels bus.Labels) {
 	for _, t := range s.find(gns, labels) {
-		s.limit(s.trackers[t.slot], labels)
+		s.full(t, labels)
 	}
 }
 
@@ -145,13 +173,30 @@ func (s *Stage) match(gns string, labels bus.Labels, known bool, i uint32) []tar
 	full := !known && len(s.byID) >= s.MaxSeries
 	found = slices.DeleteFunc(found, func(t target) bool {
 		tr := s.trackers[t.slot]
-		if known && s.feeds(s.series[i].list, t.slot) || !full && tr.series < s.MaxSeriesPerSLO {
+		if known && s.feeds(s.series[i].list, t) || !full && tr.matched(t) < s.MaxSeriesPerSLO {
 			return false
 		}
-		s.limit(tr, labels)
+		s.full(t, labels)
 		return true
 	})
 	return s.withGroups(found, labels)
+}
+
+// matched returns how many series feed a tracker in the way of the target.
+func (t *tracker) matched(tg target) int {
+	if tg.bucket && t.shape != nil {
+		return t.shape.series
+	}
+	return t.series
+}
+
+// full marks what has to do without a series that was refused: figures that decide nothing, or an SLO.
+func (s *Stage) full(tg target, labels bus.Labels) {
+	if t := s.trackers[tg.slot]; tg.bucket && tg.good == 0 && t.shape != nil {
+		t.shape.limitAt = s.now
+	} else {
+		s.limit(t, labels)
+	}
 }
 
 // find returns what terms count a series with these labels, by slot.
@@ -166,44 +211,62 @@ func (s *Stage) find(gns string, labels bus.Labels) []target {
 		if len(tr.bounds) > 0 {
 			tr.meet(labels)
 		}
-		f := 1.0
-		if tm.cut != nil || atMost != "" {
-			if tm.cut == nil || tm.cut.Text != atMost {
-				return
-			}
-			if f, _ = tm.cut.factor(labels.Get(LabelPart)); f == 0 && tm.total == 0 {
-				return
-			}
+		if tg, ok := tm.target(atMost, labels); ok {
+			s.found = addTarget(s.found, tg)
 		}
-		s.found = addTarget(s.found, tm, f)
 	})
-	slices.SortFunc(s.found, func(a, b target) int { return int(a.slot - b.slot) })
+	slices.SortFunc(s.found, compareTargets)
 	return s.found
 }
 
-func addTarget(ts []target, tm *term, f float64) []target {
+// target returns what a series that the term selects adds; false where it is another part of a histogram.
+func (tm *term) target(atMost string, labels bus.Labels) (target, bool) {
+	tg := target{slot: tm.slot, bucket: tm.buckets, good: tm.good, total: tm.total}
+	if (tm.cut != nil || atMost != "") && (tm.cut == nil || tm.cut.Text != atMost) {
+		return tg, false
+	}
+	var ok bool
+	switch {
+	case tm.buckets && tm.cut != nil:
+		tg.at, ok = gridBound(labels.Get(LabelPart))
+	case tm.buckets:
+		v, err := strconv.ParseFloat(labels.Get(LabelBound), 64)
+		tg.at, ok = v, err == nil && !math.IsNaN(v)
+	case tm.cut != nil:
+		var f float64
+		f, ok = tm.cut.factor(labels.Get(LabelPart))
+		tg.good, tg.total = tg.good*f, tg.total*f
+		ok = ok && (f != 0 || tm.total != 0)
+	default:
+		ok = true
+	}
+	return tg, ok
+}
+
+func addTarget(ts []target, tg target) []target {
 	for i := range ts {
-		if ts[i].slot == tm.slot {
-			ts[i].good += tm.good * f
-			ts[i].total += tm.total * f
+		if compareTargets(ts[i], tg) == 0 {
+			ts[i].good += tg.good
+			ts[i].total += tg.total
 			return ts
 		}
 	}
-	return append(ts, target{slot: tm.slot, good: tm.good * f, total: tm.total * f})
+	return append(ts, tg)
 }
 
-func (s *Stage) feeds(list uint32, slot int32) bool {
-	for _, t := range s.lists[list].targets {
-		if t.slot == slot {
-			return true
-		}
-	}
-	return false
+func (s *Stage) feeds(list uint32, tg target) bool {
+	return slices.ContainsFunc(s.lists[list].targets, func(t target) bool { return compareTargets(t, tg) == 0 })
 }
 
 func (s *Stage) countSeries(list uint32, n int) {
 	for _, t := range s.lists[list].targets {
 		tr := s.trackers[t.slot]
+		if t.bucket {
+			if tr.shape != nil {
+				tr.shape.count(t.at, n, s.now, s.closed)
+			}
+			continue
+		}
 		tr.series += n
 		if tr.rollUp != nil {
 			tr.rollUp.grouped += n
@@ -217,6 +280,9 @@ func listKey(ts []target) string {
 		b = binary.LittleEndian.AppendUint32(b, uint32(t.slot))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(t.good))
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(t.total))
+		if t.bucket {
+			b = append(binary.LittleEndian.AppendUint64(b, math.Float64bits(t.at)), 'b')
+		}
 	}
 	return string(b)
 }
@@ -239,7 +305,19 @@ func (s *Stage) dropSlots(slots ...int32) {
 	for _, slot := range slots {
 		gone[slot] = true
 	}
-	isGone := func(t target) bool { return gone[t.slot] }
+	s.dropTargets(func(t target) bool { return gone[t.slot] })
+}
+
+// reshape begins or ends the counts beside an objective. Its series are matched again at their next announcement.
+func (s *Stage) reshape(t *tracker) {
+	s.dropTargets(func(tg target) bool { return tg.slot == t.slot && tg.bucket })
+	if t.shape = newShape(&t.o); t.shape != nil {
+		t.shape.late = true
+	}
+	s.defined++
+}
+
+func (s *Stage) dropTargets(isGone func(target) bool) {
 	if !slices.ContainsFunc(s.lists, func(l targetList) bool { return slices.ContainsFunc(l.targets, isGone) }) {
 		return
 	}

@@ -135,6 +135,9 @@ func (s *sim) send(src bus.Source, ps ...point) {
 func (s *sim) announce(series string, ref uint32, flags uint64) {
 	code, instance, ok := strings.Cut(series, "@")
 	ls := bus.Labels{{Name: "__name__", Value: "requests"}, {Name: "code", Value: code}}
+	if le, ok := strings.CutPrefix(code, "le="); ok {
+		ls = bus.Labels{{Name: "__name__", Value: "d_seconds_bucket"}, {Name: "le", Value: le}}
+	}
 	if ok {
 		ls = append(ls, bus.Label{Name: "job", Value: "shop"}, bus.Label{Name: "instance", Value: instance})
 	}

@@ -17,7 +17,8 @@ type slicer struct {
 	length int64 // seconds
 	ratio  bool
 	target odds                 // Timeslices: good / total at which a slice is good
-	mean   func(v float64) bool // Timeslices of means: whether one is good; else nil
+	over   string               // Timeslices of values: what of a slice's samples is compared; else ""
+	holds  func(v float64) bool // and whether that is good
 	onNone string
 
 	raw  []rawSlice // by slice modulo their number
@@ -43,9 +44,9 @@ func newSlicer(o *Objective) *slicer {
 	}
 	n := int64(o.Slice.Length) / 1000
 	s := &slicer{length: n, ratio: o.Method == MethodRatioTimeslices, onNone: o.noData(), target: oddsOf(o.Slice.Target.Rat())}
-	if g := o.SLI.Gauge; g != nil && g.Mean {
+	if g := o.SLI.Gauge; g != nil {
 		than := g.Value.Float()
-		s.mean = func(v float64) bool { return g.holds(v, than) }
+		s.over, s.holds = g.over(), func(v float64) bool { return g.holds(v, than) }
 	}
 	s.raw = make([]rawSlice, max(keptSlices, keptTime/n+2))
 	return s
@@ -73,14 +74,33 @@ func (s *slicer) value(r rawSlice) (v float64, counts bool) {
 		return s.last, true
 	case r.total <= 0:
 		return 1, true
-	case s.mean != nil:
-		return float64(bToInt(s.mean(r.good / r.total))), true
+	case s.over == OverMean:
+		return float64(bToInt(s.holds(r.good / r.total))), true
+	case s.over != "":
+		return float64(bToInt(s.holds(r.good))), true
 	case s.ratio:
 		return min(1, max(0, r.good/r.total)), true
 	case r.good*s.target.den >= r.total*s.target.num:
 		return 1, true
 	}
 	return 0, true
+}
+
+// join adds events to a cell. Where the least or the greatest value of a slice counts, that is what a cell holds.
+func (t *tracker) join(to *cell, c cell) {
+	over := ""
+	if t.slicer != nil {
+		over = t.slicer.over
+	}
+	switch empty := to.total == 0; {
+	case over == OverLeast && !empty:
+		to.good = min(to.good, c.good)
+	case over == OverMost && !empty:
+		to.good = max(to.good, c.good)
+	default:
+		to.good += c.good
+	}
+	to.total += c.total
 }
 
 func (s *slicer) at(number int64) *rawSlice {
@@ -101,8 +121,7 @@ func (t *tracker) slice(second int64, c cell) {
 	if r.number != n {
 		*r = rawSlice{number: n}
 	}
-	r.good += c.good
-	r.total += c.total
+	t.join(&r.cell, c)
 	r.data = true
 	s.head = max(s.head, n)
 	if n < s.done {

@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -277,13 +278,15 @@ func TestGauges(t *testing.T) {
 		gauge  Gauge
 		want   Events
 	}{
-		"below":        {MethodOccurrences, nil, Gauge{Op: OpLess, Value: MustDecimal("5")}, Events{5, 10}},
-		"at least":     {MethodOccurrences, nil, Gauge{Op: OpGreaterEqual, Value: MustDecimal("5")}, Events{5, 10}},
-		"shares":       {MethodOccurrences, nil, Gauge{Raw: RawSuccess}, Events{1, 2}},
-		"bad shares":   {MethodOccurrences, nil, Gauge{Raw: RawFailure}, Events{1, 2}},
-		"slices":       {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second), Target: MustDecimal("0.5")}, Gauge{Op: OpLess, Value: MustDecimal("4")}, Events{2, 4}},
-		"slices' mean": {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second)}, Gauge{Op: OpLessEqual, Value: MustDecimal("4.5"), Mean: true}, Events{3, 4}},
-		"mean shares":  {MethodRatioTimeslices, &Slice{Length: Duration(50 * bus.Second)}, Gauge{Raw: RawSuccess}, Events{0.5, 1}},
+		"below":         {MethodOccurrences, nil, Gauge{Op: OpLess, Value: MustDecimal("5")}, Events{5, 10}},
+		"at least":      {MethodOccurrences, nil, Gauge{Op: OpGreaterEqual, Value: MustDecimal("5")}, Events{5, 10}},
+		"shares":        {MethodOccurrences, nil, Gauge{Raw: RawSuccess}, Events{1, 2}},
+		"bad shares":    {MethodOccurrences, nil, Gauge{Raw: RawFailure}, Events{1, 2}},
+		"slices":        {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second), Target: MustDecimal("0.5")}, Gauge{Op: OpLess, Value: MustDecimal("4")}, Events{2, 4}},
+		"slices' mean":  {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second)}, Gauge{Op: OpLessEqual, Value: MustDecimal("4.5"), Mean: true}, Events{3, 4}},
+		"slices' least": {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second)}, Gauge{Op: OpLess, Value: MustDecimal("5"), Over: OverLeast, Range: Duration(20 * bus.Second)}, Events{3, 4}},
+		"slices' most":  {MethodTimeslices, &Slice{Length: Duration(20 * bus.Second)}, Gauge{Op: OpLess, Value: MustDecimal("5"), Over: OverMost}, Events{2, 4}},
+		"mean shares":   {MethodRatioTimeslices, &Slice{Length: Duration(50 * bus.Second)}, Gauge{Raw: RawSuccess}, Events{0.5, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSim(t)
@@ -336,6 +339,63 @@ func TestTanzuAugust(t *testing.T) {
 		part := fmt.Sprintf("%.3f", 100*(1-st.Budget.Consumed/st.Slices))
 		if minutes != c.minutes || part != c.part {
 			t.Errorf("%d bad slices: %s min left, %s %%; Tanzu showed %s and %s", c.bad, minutes, part, c.minutes, c.part)
+		}
+	}
+}
+
+// A slice's least or greatest value would hang on the order in which samples come, or on how many of them.
+func TestLeastOfSlicesInAnyOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 9))
+		s := newSim(t)
+		o := simObjective(t, "0.9", "7d")
+		o.Method, o.Slice = MethodTimeslices, &Slice{Length: Duration(20 * bus.Second)}
+		o.SLI = SLI{Gauge: &Gauge{Selector: selectorOf(t, "__name__", "requests"), Op: OpLess, Value: MustDecimal("3"), Over: []string{OverLeast, OverMost}[seed%2]}}
+		s.define(o)
+		want := Events{}
+		for range 30 {
+			extreme := -1
+			for _, k := range rnd.Perm(4) { // four series, of which some come late and out of order
+				v := rnd.IntN(12)
+				if seed%2 == 1 {
+					v /= 2
+				}
+				if extreme < 0 || seed%2 == 0 && v < extreme || seed%2 == 1 && v > extreme {
+					extreme = v
+				}
+				s.send(prom, point{series: fmt.Sprint("2", k), t: s.now + bus.Time(rnd.IntN(19))*bus.Second, v: float64(v)})
+				s.flush()
+			}
+			want.Total++
+			want.Good += float64(bToInt(extreme < 3))
+			s.run(20)
+		}
+		s.send(prom, point{series: "20", t: s.now, v: 5})
+		s.flush()
+		s.run(10)
+		if got := s.status().Events; got != want {
+			t.Errorf("seed %d: %+v, want %+v", seed, got, want)
+		}
+	}
+}
+
+// Values would be looked at over another time than a slice, twice or not at all.
+func TestOverTimeIsChecked(t *testing.T) {
+	for want, g := range map[string]Gauge{
+		"min_over_time looks back 1m, and a slice of time is 20s long": {Over: OverLeast, Range: Duration(bus.Minute)},
+		"have no range":                               {Range: Duration(bus.Minute)},
+		`over "median" is not known`:                  {Over: "median"},
+		"needs a threshold and the method Timeslices": {Over: OverMost, Op: "", Raw: RawSuccess},
+	} {
+		o := simObjective(t, "0.9", "7d")
+		o.Method, o.Slice = MethodTimeslices, &Slice{Length: Duration(20 * bus.Second), Target: MustDecimal("1")}
+		g.Selector = selectorOf(t, "__name__", "requests")
+		if g.Raw == "" {
+			g.Op, g.Value = OpLess, MustDecimal("1")
+		}
+		o.SLI = SLI{Gauge: &g}
+		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // snapshotVersion is the version of the state that Snapshot writes. Restore reads it and those before: version 1 has no families and
-// no revisions of the catalogue, version 2 no calendar windows and no slices of time, version 3 no firings.
+// no revisions of the catalogue, version 2 no calendar windows and no slices of time, version 3 no firings and no
+// shapes of histograms.
 const snapshotVersion = 4
 
 // Snapshot implements [bus.Stage]. Everything stands in an order of its own: SLOs by key, series by identity, writers and sources by
@@ -172,6 +173,7 @@ func (e *encoder) tracker(t *tracker) error {
 	e.bounds(t.bounds)
 	e.int(t.back)
 	e.fired(t.fired)
+	e.shape(t.shape)
 	return nil
 }
 
@@ -318,6 +320,9 @@ func (t *tracker) restore(d *reader) {
 	}
 	if d.version > 3 {
 		d.fired(t)
+		d.shape(t.shape)
+	} else {
+		t.shape = nil // the objective did not ask for one
 	}
 	t.period = 0
 	t.scale()

@@ -132,12 +132,16 @@ func (e *encoder) targets(ts []target, rank []uint64) {
 	for _, t := range ts {
 		sorted = append(sorted, ranked{rank[t.slot], t})
 	}
-	slices.SortFunc(sorted, func(a, b ranked) int { return int(a.rank) - int(b.rank) })
+	slices.SortStableFunc(sorted, func(a, b ranked) int { return int(a.rank) - int(b.rank) })
 	e.uint(uint64(len(sorted)))
 	for _, t := range sorted {
 		e.uint(t.rank)
 		e.float(t.good)
 		e.float(t.total)
+		e.bool(t.bucket)
+		if t.bucket {
+			e.float(t.at)
+		}
 	}
 }
 
@@ -204,7 +208,13 @@ func (s *Stage) restoreTargets(d *reader) []target {
 			d.fail()
 			return nil
 		}
-		ts = append(ts, target{slot: s.order[rank].slot, good: d.float(), total: d.float()})
+		tg := target{slot: s.order[rank].slot, good: d.float(), total: d.float()}
+		if d.version > 3 && d.bool() {
+			if tg.bucket, tg.at = true, d.float(); math.IsNaN(tg.at) {
+				d.fail()
+			}
+		}
+		ts = append(ts, tg)
 	}
 	return ts
 }

@@ -56,10 +56,19 @@ func workload(t testing.TB, seed uint64, seconds int) []bus.Record {
 				s.send(src, point{series: code, t: s.now - bus.Time(rnd.IntN(9000)), v: values[code], start: start})
 			}
 		}
+		if i%7 == 0 {
+			for k, le := range []string{"0.1", "0.25", "0.5", "+Inf"} {
+				if i > seconds/3 && k == 1 {
+					continue // a bound is given up
+				}
+				values[le] += float64((k + 1) * rnd.IntN(9))
+				s.send(prom, point{series: "le=" + le + "@b", t: s.now, v: values[le]})
+			}
+		}
 		if !s.b.Empty() {
 			s.flush()
 		}
-		trouble(s, rnd, second)
+		trouble(t, s, rnd, second)
 		s.tick()
 	}
 	return s.records
@@ -81,10 +90,16 @@ func timed(t testing.TB) []Objective {
 	held.Name, held.OnNoData = "held", NoDataHold
 	grouped := simObjective(t, "0.99", "7d")
 	grouped.Name, grouped.GroupBy, grouped.MaxGroups, grouped.GroupAlerts = "grouped", []string{"instance", "code"}, 4, GroupAlertsBoth
-	return []Objective{daily, slices, ratio, held, grouped}
+	fast := latencyObjective(t, "0.25")
+	fast.Name, fast.Percentiles, fast.GroupBy = "fast", true, []string{"instance"}
+	guessed := latencyObjective(t, "0.3")
+	guessed.Name, guessed.SLI.Interpolate, guessed.Window = "guessed", true, daily.Window
+	least := slices
+	least.Name, least.SLI = "least", SLI{Gauge: &Gauge{Selector: slices.SLI.Total.Terms[0].Selector, Op: OpGreater, Value: MustDecimal("100"), Over: OverLeast}}
+	return []Objective{daily, slices, ratio, held, grouped, fast, guessed, least}
 }
 
-func trouble(s *sim, rnd *rand.Rand, second Objective) {
+func trouble(t testing.TB, s *sim, rnd *rand.Rand, second Objective) {
 	ref := mesh.Ref{APIVersion: "openslo/v1", Kind: "SLO", Namespace: "default", Name: "b"}
 	third := second
 	third.Name = "third"
@@ -102,6 +117,10 @@ func trouble(s *sim, rnd *rand.Rand, second Objective) {
 		s.defineAs(ref, third)
 	case 5:
 		third.SLI.Total = *third.SLI.Good
+		s.defineAs(ref, third)
+	case 14, 15:
+		third = latencyObjective(t, "0.5")
+		third.Name, third.Percentiles = "third", rnd.IntN(2) == 0
 		s.defineAs(ref, third)
 	case 9:
 		s.catalogue++

@@ -265,12 +265,15 @@ func (s *Stage) tick() {
 	s.advance(secondOf(s.watermark()))
 	for _, t := range s.order {
 		s.watchAbsence(t)
+		s.learn(t)
 		previous := t.state
 		if t.judge(s.closed, s.now) {
 			t.dirty = true
-			s.emitEvent("status", StatusEventType, &t.o, s.now, StatusEvent{Previous: previous, Status: t.status(s.closed)})
-			if t.reason == ReasonNoSuchBucket {
-				s.defineDetail(t, ReasonNoSuchBucket, t.missing(s.now).message())
+			st := t.figures(s.closed, s.now)
+			st.derive()
+			s.emitEvent("status", StatusEventType, &t.o, s.now, StatusEvent{Previous: previous, Status: st})
+			if st.Message != "" {
+				s.defineDetail(t, t.reason, st.Message)
 			}
 		}
 	}

@@ -23,15 +23,16 @@ const (
 	ReasonBudgetSpent     = "BudgetSpent"     // EXHAUSTED
 	ReasonNoTraffic       = "NoTraffic"       // HEALTHY, EXHAUSTED: there are samples, and they count no event in five minutes
 
-	ReasonNoDataYet     = "NoDataYet"     // nothing could be counted since the SLO, or this generation of its SLI, was defined
-	ReasonNoData        = "NoData"        // samples have stopped
-	ReasonBadData       = "BadData"       // samples come and none of them is a valid value of a counter
-	ReasonGap           = "Gap"           // messages of the log, or frames of a writer, are missing
-	ReasonDamagedFrame  = "DamagedFrame"  // a frame's checksum or form is wrong
-	ReasonUnknownSeries = "UnknownSeries" // samples came for series whose announcement is missing
-	ReasonSeriesLimit   = "SeriesLimit"   // more series match than are allowed
-	ReasonNoSuchBucket  = "NoSuchBucket"  // a classic histogram has no bucket with the bound that is asked for; the detail record names those beside it
-	ReasonBehind        = "Behind"        // samples come, but they are old: a sender works off its backlog
+	ReasonNoDataYet         = "NoDataYet"         // nothing could be counted since the SLO, or this generation of its SLI, was defined
+	ReasonNoData            = "NoData"            // samples have stopped
+	ReasonBadData           = "BadData"           // samples come and none of them is a valid value of a counter
+	ReasonGap               = "Gap"               // messages of the log, or frames of a writer, are missing
+	ReasonDamagedFrame      = "DamagedFrame"      // a frame's checksum or form is wrong
+	ReasonUnknownSeries     = "UnknownSeries"     // samples came for series whose announcement is missing
+	ReasonSeriesLimit       = "SeriesLimit"       // more series match than are allowed
+	ReasonNoSuchBucket      = "NoSuchBucket"      // a classic histogram has no bucket with the bound that is asked for; the detail record names those beside it
+	ReasonSourceUnsupported = "SourceUnsupported" // the data source of the definition is none that can be read here; the message names it
+	ReasonBehind            = "Behind"            // samples come, but they are old: a sender works off its backlog
 )
 
 // Status is what is known of one SLO, in the shape of the HTTP API.
@@ -47,6 +48,7 @@ type Status struct {
 	Slices          float64       `json:"slices,omitempty"` // slices of the whole window, past and to come
 	State           string        `json:"state"`
 	Reason          string        `json:"reason"`
+	Message         string        `json:"message,omitempty"` // what a reason does not say: which source, which bounds
 	SLIBad          bool          `json:"sliBad"`
 	SLI             *Decimal      `json:"sli"` // null where there were no events
 	Events          Events        `json:"events"`
@@ -58,6 +60,9 @@ type Status struct {
 	Coverage        float64       `json:"coverage"`    // share of the window so far for which there is data, 0 to 1
 	Excluded        *Excluded     `json:"excluded,omitempty"`
 	AsOf            Moment        `json:"asOf"` // event time up to which everything is counted
+
+	Percentiles   []Percentiles  `json:"percentiles,omitempty"`   // of an objective over latency that asks for them
+	Interpolation *Interpolation `json:"interpolation,omitempty"` // of an SLI whose threshold lies between two buckets
 
 	Groups *Groups           `json:"groups,omitempty"` // of an objective that groups: it is the roll-up over them
 	RollUp string            `json:"rollUp,omitempty"` // of the SLO of a group: the name of the roll-up

@@ -11,8 +11,8 @@ import (
 )
 
 // statusVersion is the version of status frames that this code writes; it reads the one before too: version 1 knows rolling windows and
-// counts of events alone.
-const statusVersion = 2
+// counts of events alone, version 2 no figures of latency and no messages.
+const statusVersion = 3
 
 // Bounds of status frames: one entry has about 150 bytes, a message of the log at most some MiB.
 const (
@@ -147,6 +147,8 @@ func (e *encoder) status(st *Status, asOf Moment) {
 		e.name(a.State)
 		e.int(int64(asOf - a.Since))
 	}
+	e.str(st.Message)
+	e.latency(st, asOf)
 }
 
 // DecodeStatusFrame reads a frame. It never panics and allocates no more than a small multiple of the input.
@@ -192,6 +194,10 @@ func (d *reader) status(asOf Moment) Status {
 	}
 	for n := d.count(3); n > 0 && !d.bad; n-- {
 		st.Alerts = append(st.Alerts, AlertStatus{Tier: d.name(), State: d.name(), Since: asOf - Moment(d.int())})
+	}
+	if d.version > 2 {
+		st.Message = d.str()
+		d.latency(&st, asOf)
 	}
 	if !d.bad && !st.finite() {
 		d.fail()
@@ -276,7 +282,7 @@ func (s *Stage) emitStatus() {
 		n := min(len(told), statusChunk)
 		f.Statuses = nil
 		for _, t := range told[:n] {
-			f.Statuses = append(f.Statuses, t.counts(s.closed))
+			f.Statuses = append(f.Statuses, t.figures(s.closed, s.now))
 		}
 		told = told[n:]
 		s.out = append(s.out, bus.Draft{Subject: subject, To: bus.All, Data: EncodeStatusFrame(&f)})

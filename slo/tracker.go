@@ -44,6 +44,7 @@ type tracker struct {
 	marks  [pendingBins]uint8
 	lumps  []lump
 	cut    cut // what does not count
+	shape  *shape
 
 	rollUp    *tracker // of a group; else nil
 	groups    int      // SLOs of groups
@@ -269,9 +270,11 @@ func (t *tracker) unknown(at int64, now bus.Time) string {
 	switch {
 	case t.cut.holds(at - 1):
 		return ReasonExcluded
+	case t.o.Unread != nil:
+		return t.o.Unread.Reason
 	case t.limitAt > 0 && now-t.limitAt <= limitHold:
 		return ReasonSeriesLimit
-	case len(t.bounds) > 0 && t.missing(now) != nil:
+	case len(t.bounds) > 0 && t.missing(now) != nil, t.noBounds(now):
 		return ReasonNoSuchBucket
 	case t.gapReason != "":
 		return t.gapReason
@@ -368,10 +371,33 @@ func stateOf(sliBad, spent, traffic bool) (state, reason string) {
 	return StateHealthy, ReasonMeetsObjective
 }
 
+// message says more of a reason that alone does not say what to do.
+func (t *tracker) message(now bus.Time) string {
+	switch {
+	case t.o.Unread != nil:
+		return t.o.Unread.Message
+	case t.reason != ReasonNoSuchBucket:
+	case t.noBounds(now):
+		return t.boundsMessage()
+	default:
+		if w := t.missing(now); w != nil {
+			return w.message()
+		}
+	}
+	return ""
+}
+
 // status renders the tracker.
 func (t *tracker) status(closed int64) Status {
 	st := t.counts(closed)
 	st.derive()
+	return st
+}
+
+// figures are the counts with what decides nothing beside them.
+func (t *tracker) figures(closed int64, now bus.Time) Status {
+	st := t.counts(closed)
+	st.Message, st.Percentiles, st.Interpolation = t.message(now), t.percentiles(closed, now), t.interpolation(closed)
 	return st
 }
 

@@ -134,6 +134,10 @@ func (o *Objective) Validate() error {
 		if err := o.validateComposite(); err != nil {
 			return err
 		}
+	case o.Unread != nil:
+		if o.SLI.expressions() != nil || o.Unread.Reason == "" {
+			return fmt.Errorf("an objective that cannot be counted has a reason and no SLI")
+		}
 	case o.SLI.Gauge == nil && (o.SLI.Good == nil) == (o.SLI.Bad == nil):
 		return fmt.Errorf("exactly one of good and bad must be set")
 	}
@@ -147,7 +151,7 @@ func (o *Objective) Validate() error {
 		return err
 	}
 	if g := o.SLI.Gauge; g != nil {
-		if err := g.validate(o.Method); err != nil {
+		if err := g.validate(o); err != nil {
 			return err
 		}
 	}
@@ -166,6 +170,9 @@ func (o *Objective) Validate() error {
 				return err
 			}
 		}
+	}
+	if err := o.validateShape(); err != nil {
+		return err
 	}
 	return ValidateTiers(o.tiersOf(o.Window.Duration), o.Target, o.Window.Duration)
 }
@@ -222,8 +229,8 @@ func (o *Objective) validateMethod() error {
 		return fmt.Errorf("slices of %s: they must be whole seconds, from %s to %s", o.Slice.Length, minSlice, maxSlice)
 	}
 	one := big.NewRat(1, 1)
-	mean := o.SLI.Gauge != nil && o.SLI.Gauge.Mean
-	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !mean && (t.Sign() <= 0 || t.Cmp(one) > 0) {
+	whole := o.SLI.Gauge != nil && o.SLI.Gauge.over() != ""
+	if t := o.Slice.Target.Rat(); o.Method == MethodTimeslices && !whole && (t.Sign() <= 0 || t.Cmp(one) > 0) {
 		return fmt.Errorf("the slices' target %s is not above 0 and at most 1", o.Slice.Target)
 	}
 	for _, t := range o.tiersOf(o.Window.Duration) {

@@ -138,6 +138,22 @@ func TestMemoryOfAnSLO(t *testing.T) {
 	if total > 16<<10 {
 		t.Errorf("%d bytes, more than 16 KiB: %v", total, parts)
 	}
+	for _, bounds := range []int{12, 20, maxShapeBounds} {
+		o := latencyObjective(t, "0.25")
+		o.Percentiles = true
+		sh := newShape(&o)
+		bytes := sizeClass(int(unsafe.Sizeof(shape{})))
+		for i := range bounds {
+			sh.count(float64(i), 1, simStart, 1)
+			b := sh.buckets[i]
+			bytes += sizeClass(int(unsafe.Sizeof(*b))) + sizeClass(cap(b.recent)*8) + sizeClass(cap(b.budget)*8)
+		}
+		bytes += sizeClass(cap(sh.buckets) * 8)
+		t.Logf("percentiles over %d bounds: %d bytes more", bounds, bytes)
+		if bytes > 16<<10 {
+			t.Errorf("%d bytes", bytes)
+		}
+	}
 }
 
 // sizeClass is what Go's allocator takes for n bytes, measured.

@@ -17,15 +17,18 @@ import (
 
 func checkCommand(c *cli) *cobra.Command {
 	var output string
+	var strict bool
 	cmd := &cobra.Command{
 		Use:   "check FILE|DIR|- ...",
 		Short: "Say offline whether definitions are right",
 		Long: `Check reads definitions as 'apply' would, without a server, and names each mistake with file, line and column.
 
-It exits with 0 when all is right and with 1 when there is a mistake.`,
+It exits with 0 when all is right and with 1 when there is a mistake. A warning is about a definition that is right and does not do what it
+seems to: an SLO whose data source cannot be read is taken and stays UNKNOWN. With --strict warnings are mistakes.`,
 		Example: "  evenkeel check slos/\n  kustomize build . | evenkeel check -",
 		Args:    cobra.MinimumNArgs(1),
 	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 when there is a warning, too")
 	outputFlag(cmd, &output)
 	cmd.RunE = do(func(_ *cobra.Command, args []string) error {
 		if err := checkOutput(output); err != nil {
@@ -39,15 +42,16 @@ It exits with 0 when all is right and with 1 when there is a mistake.`,
 		if err != nil {
 			return err
 		}
+		mistakes, warnings := mesh.Mistakes(problems)
 		if output != "" {
-			err = c.printChecked(output, found, problems)
+			err = c.printChecked(output, found, mistakes, warnings)
 		} else {
 			for _, p := range problems {
 				fmt.Fprintln(c.out, p)
 			}
-			fmt.Fprintf(c.err, "%s in %s, %s\n", plural(len(found), "definition"), plural(len(files), "file"), plural(len(problems), "mistake"))
+			fmt.Fprintf(c.err, "%s in %s, %s\n", plural(len(found), "definition"), plural(len(files), "file"), counted(len(mistakes), len(warnings)))
 		}
-		if err == nil && len(problems) > 0 {
+		if err == nil && (len(mistakes) > 0 || strict && len(warnings) > 0) {
 			return &exitError{code: exitNo}
 		}
 		return err
@@ -55,7 +59,7 @@ It exits with 0 when all is right and with 1 when there is a mistake.`,
 	return cmd
 }
 
-func (c *cli) printChecked(output string, found []mesh.Definition, problems []mesh.Problem) error {
+func (c *cli) printChecked(output string, found []mesh.Definition, problems, warnings []mesh.Problem) error {
 	refs := []mesh.Ref{}
 	for _, d := range found {
 		refs = append(refs, d.Ref)
@@ -63,11 +67,23 @@ func (c *cli) printChecked(output string, found []mesh.Definition, problems []me
 	if problems == nil {
 		problems = []mesh.Problem{}
 	}
-	b, err := json.Marshal(map[string]any{"ok": len(problems) == 0, "definitions": refs, "problems": problems})
+	answer := map[string]any{"ok": len(problems) == 0, "definitions": refs, "problems": problems}
+	if len(warnings) > 0 {
+		answer["warnings"] = warnings
+	}
+	b, err := json.Marshal(answer)
 	if err != nil {
 		return err
 	}
 	return printAs(c.out, output, b)
+}
+
+func counted(mistakes, warnings int) string {
+	text := plural(mistakes, "mistake")
+	if warnings > 0 {
+		text += ", " + plural(warnings, "warning")
+	}
+	return text
 }
 
 func plural(n int, word string) string {
@@ -165,6 +181,9 @@ func (c *cli) printActions(a console.ApplyAnswer) {
 	}
 	for _, o := range a.Objects {
 		fmt.Fprintf(c.out, "%s %s%s\n", clean(o.Ref.String()), o.Action, dry)
+	}
+	for _, p := range a.Warnings {
+		fmt.Fprintln(c.err, p)
 	}
 }
 

@@ -29,7 +29,8 @@ func statusCommand(c *cli) *cobra.Command {
 		Use:   "status [GNS/SERVICE/SLO ...]",
 		Short: "Show service levels and what is left of their error budgets",
 		Long: `Status shows a line for each SLO: its objective, the SLI over its window, the share of the error budget that is left (below zero when
-overspent), the burn rates over 1 hour and 5 minutes, the state and the alerts that are not inactive.
+overspent), the burn rates over 1 hour and 5 minutes, the state and the alerts that are not inactive. Below those that are named
+stands what else is known: why one is UNKNOWN, the percentiles of one over latency, and how wrong an interpolated one may be.
 
 It exits with 0 whatever the states, and with 1 when a named SLO does not exist.`,
 		Example: "  evenkeel status\n  evenkeel status default/checkout/availability -o yaml\n  evenkeel status --state VIOLATION --watch",
@@ -80,7 +81,13 @@ func (c *cli) status(ctx context.Context, f *statusFlags, args []string) error {
 		fmt.Fprintln(c.err, "No SLOs found. Apply a definition: evenkeel apply -f FILE")
 		return nil
 	}
-	return statusTable(c, list)
+	if err := statusTable(c, list); err != nil || len(args) == 0 {
+		return err
+	}
+	for i := range list.Items {
+		c.more(&list.Items[i])
+	}
+	return nil
 }
 
 func (c *cli) fetchStatus(ctx context.Context, f *statusFlags, args []string) (json.RawMessage, console.SLOList, error) {

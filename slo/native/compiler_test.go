@@ -437,8 +437,9 @@ func TestInterpolate(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"sli: {source: istio, latency: {threshold: 300ms, interpolate: true, anyBucket: true}}": "between which bounds to interpolate is not known",
-		"sli: {source: istio, latency: {threshold: 2h, interpolate: true}}":                     "the greatest is 1h",
+		"sli: {source: istio, latency: {threshold: 2h, interpolate: true}}":    "the greatest is 1h",
+		"sli: {source: istio, interpolate: true, latency: {threshold: 300ms}}": "interpolate stands beside the threshold",
+		"sli: {source: istio, latency: {threshold: 250ms, percentile: 99}}":    "a percentile says whether a slice of time is good, and Occurrences has none",
 	} {
 		if _, _, ps := compiled(t, base(line)); len(ps) != 1 || !strings.Contains(ps[0].String(), want) {
 			t.Errorf("%s: %v", line, ps)

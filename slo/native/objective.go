@@ -43,6 +43,10 @@ func (r *run) objective(d *mesh.Document, def *mesh.Definition) (o slo.Objective
 	} else {
 		o.Method, o.Slice = r.budgeting(d, s)
 		o.SLI = r.sli(d, s, o.Service)
+		if s.SLI != nil {
+			o.Percentiles = s.SLI.Percentiles
+			r.percentile(d, s.SLI.Latency, &o)
+		}
 		r.groups(d, s.GroupBy, &o)
 		r.splits(d, &o)
 	}
@@ -274,18 +278,20 @@ func (r *run) budgeting(d *mesh.Document, s *spec) (string, *slo.Slice) {
 		}
 		return method, nil
 	case slo.MethodTimeslices, slo.MethodRatioTimeslices:
-		return method, r.slice(d, method, b.Slice)
+		named := method == slo.MethodTimeslices && node(d, percentilePath) != nil
+		return method, r.slice(d, method, b.Slice, named)
 	}
 	r.oneOf(d, path+".method", method, []string{slo.MethodOccurrences, slo.MethodTimeslices, slo.MethodRatioTimeslices})
 	return slo.MethodOccurrences, nil
 }
 
-func (r *run) slice(d *mesh.Document, method string, s *slice) *slo.Slice {
+// slice returns the slice of time of a method; named says that its target stands elsewhere.
+func (r *run) slice(d *mesh.Document, method string, s *slice, named bool) *slo.Slice {
 	const path = "spec.budgeting.slice"
 	if s == nil {
 		if node(d, path) == nil {
 			hint := "write slice: {length: 1m, target: 95%}"
-			if method == slo.MethodRatioTimeslices {
+			if method == slo.MethodRatioTimeslices || named {
 				hint = "write slice: {length: 1m}"
 			}
 			r.absent(d, path, fmt.Sprintf("the method %s needs a slice", method), hint)
@@ -306,6 +312,7 @@ func (r *run) slice(d *mesh.Document, method string, s *slice) *slo.Slice {
 		if s.Target != nil {
 			r.add(d.KeyProblem(path+".target", "a slice's target belongs to the method Timeslices; RatioTimeslices takes the mean of the slices' shares", "leave it out"))
 		}
+	case s.Target == nil && named:
 	case s.Target == nil:
 		r.absent(d, path+".target", path+".target is missing", "the share of good events from which on a slice is good; write for example target: 95%")
 	default:

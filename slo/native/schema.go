@@ -59,6 +59,8 @@ type sli struct {
 	Availability *availability     `json:"availability"`
 	Latency      *latency          `json:"latency"`
 	Match        map[string]string `json:"match"`
+	Percentiles  bool              `json:"percentiles"`
+	Interpolate  bool              `json:"interpolate"` // of queries; a source's latency has its own
 	Good         string            `json:"good"`
 	Bad          string            `json:"bad"`
 	Total        string            `json:"total"`
@@ -88,9 +90,10 @@ type availability struct {
 }
 
 type latency struct {
-	Threshold   string `json:"threshold"`
-	AnyBucket   bool   `json:"anyBucket"`
-	Interpolate bool   `json:"interpolate"`
+	Threshold   string     `json:"threshold"`
+	Percentile  *mesh.Node `json:"percentile"` // with Timeslices: the slices' target in other words
+	AnyBucket   bool       `json:"anyBucket"`
+	Interpolate bool       `json:"interpolate"`
 }
 
 type alerts struct {

@@ -28,6 +28,8 @@ func (r *run) sli(d *mesh.Document, s *spec, service string) slo.SLI {
 	switch source := node(d, path+".source") != nil; {
 	case source && len(queries) > 0:
 		r.add(d.KeyProblem(path+"."+queries[0], fmt.Sprintf("source and %s exclude each other", queries[0]), "a source knows its queries; keep one of them"))
+	case source && node(d, path+".interpolate") != nil:
+		r.add(d.KeyProblem(path+".interpolate", "interpolate stands beside the threshold", "write latency: {threshold: 300ms, interpolate: true}"))
 	case source:
 		return r.sourced(d, s.SLI, service)
 	case len(queries) > 0:
@@ -159,12 +161,10 @@ func (r *run) latency(d *mesh.Document, l *latency, q query) slo.SLI {
 	if !ok {
 		return slo.SLI{}
 	}
-	const guess = "spec.sli.latency.interpolate"
 	bounds := q.source.bounds
 	switch known := len(bounds) > 0; {
 	case l.Interpolate && (l.AnyBucket || !known):
-		r.add(d.KeyProblem(guess, "between which bounds to interpolate is not known", "leave anyBucket out, and take a source whose buckets are known"))
-		return slo.SLI{}
+		return q.learned(v)
 	case l.AnyBucket || !known || slices.Contains(bounds, v):
 		return q.latency(v)
 	case l.Interpolate && v < bounds[len(bounds)-1]:
@@ -173,6 +173,34 @@ func (r *run) latency(d *mesh.Document, l *latency, q query) slo.SLI {
 	r.add(d.Problem(path, fmt.Sprintf("no bucket of the source %s ends at %s, so that how many were as fast is not known", q.source.name, v),
 		nearestBounds(bounds, v)+"; or interpolate: true; or, where its buckets are configured otherwise, anyBucket: true"))
 	return slo.SLI{}
+}
+
+const percentilePath = "spec.sli.latency.percentile"
+
+// percentile takes "p99 is at most the threshold" as what it says of a slice of time: at least 99 % are at most that.
+func (r *run) percentile(d *mesh.Document, l *latency, o *slo.Objective) {
+	if l == nil || l.Percentile == nil {
+		return
+	}
+	n := l.Percentile
+	v, err := slo.ParseDecimal(strings.TrimSuffix(strings.TrimPrefix(n.Text, "p"), "%"))
+	if n.Kind != mesh.NodeNumber && n.Kind != mesh.NodeString || err != nil || v.Float() <= 0 || v.Float() >= 100 {
+		r.add(d.Problem(percentilePath, fmt.Sprintf("%s must be above 0 and below 100, found %s", percentilePath, found(n)), "write for example percentile: 99"))
+		return
+	}
+	share, err := v.Hundredth()
+	switch {
+	case err != nil:
+		r.add(d.Problem(percentilePath, err.Error(), "at most 28 after the point"))
+	case o.Method != slo.MethodTimeslices:
+		r.add(d.KeyProblem(percentilePath, fmt.Sprintf("a percentile says whether a slice of time is good, and %s has none to say it of", o.Method),
+			fmt.Sprintf("write budgeting: {method: Timeslices, slice: {length: 1m}}; or leave it out and promise the share itself, objective: %s%%", v)))
+	case o.Slice == nil: // told
+	case node(d, "spec.budgeting.slice.target") == nil:
+		o.Slice.Target = share
+	case o.Slice.Target.Rat().Cmp(share.Rat()) != 0:
+		r.add(d.Problem(percentilePath, fmt.Sprintf("percentile %s and the slices' target %s say different things", n.Text, node(d, "spec.budgeting.slice.target").Text), "keep one of them"))
+	}
 }
 
 // nearestBounds names the bounds around a threshold.
@@ -199,12 +227,12 @@ func (r *run) queried(d *mesh.Document, s *sli) slo.SLI {
 	case !total:
 		r.absent(d, path+".total", "the SLI has no total", "write total beside good (or bad)")
 	}
+	out := slo.SLI{Interpolate: s.Interpolate}
 	for _, f := range []string{"availability", "latency", "match"} {
 		if node(d, path+"."+f) != nil {
 			r.add(d.KeyProblem(path+"."+f, f+" belongs to a source", "leave it out, or write source: instead of queries"))
 		}
 	}
-	var out slo.SLI
 	var forms []string
 	for _, f := range []struct {
 		name, query string

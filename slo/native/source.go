@@ -275,6 +275,18 @@ func (q query) between(threshold slo.Duration) slo.SLI {
 	return out
 }
 
+// learned counts requests that took at most a threshold by the buckets around it, whichever those turn out to be.
+func (q query) learned(threshold slo.Duration) slo.SLI {
+	le := strconv.FormatFloat(float64(threshold), 'g', -1, 64)
+	if q.source.seconds {
+		le = strconv.FormatFloat(float64(threshold)/1000, 'g', -1, 64)
+	}
+	out := q.latency(threshold)
+	good := q.expr(q.source.histogram+"_bucket", append(slices.Clone(q.source.quick), matcher(slo.LabelBound, bus.MatchEqual, le))...)
+	out.Good, out.Interpolate = &good, true
+	return out
+}
+
 func weigh(e *slo.Expr, factor *big.Rat) {
 	for i := range e.Terms {
 		e.Terms[i].Factor = slo.MustDecimal(factor.FloatString(shareDigits))

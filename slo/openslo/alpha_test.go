@@ -109,7 +109,7 @@ func TestAlphaMistakes(t *testing.T) {
 		`"Week" -> "Second"`:                                 "spec.timeWindows[0].count: a window of 4 seconds is no whole number of minutes",
 		`"Week" -> "Month"`:                                  `spec.timeWindow[0].duration: "4M" has no fixed length, which a rolling window needs`,
 		`[{"unit":"Week","count":4}] -> [{"duration":"1d"}]`: `spec.timeWindows[0].duration: unknown field "duration" in spec.timeWindows[0]`,
-		`"source":"prometheus","queryType":"promql","query":"good_total" -> "source":"datadog","query":"good_total"`: "spec.indicator.spec.ratioMetric.good.metricSource.type: data sources of type datadog are not supported",
+		`"source":"prometheus","queryType":"promql","query":"good_total" -> "source":"datadog","query":"good_total"`: "spec.indicator.spec.ratioMetric.good.metricSource.type: data sources of type datadog cannot be read",
 		`"source":"prometheus" -> "metadata":{},"source":"prometheus"`:                                               "spec.objectives[0].ratioMetrics.good.metadata: metadata of a query is not understood",
 		`"source":"prometheus",  -> `:                             "spec.objectives[0].ratioMetrics.good.source: spec.objectives[0].ratioMetrics.good.source is missing",
 		`"incremental":true -> "incremental":true,"counter":true`: "spec.objectives[0].ratioMetrics.incremental: incremental is the older name of counter, which stands there too",

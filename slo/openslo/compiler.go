@@ -37,7 +37,6 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
@@ -63,8 +62,9 @@ type Config struct {
 	Compile func(query string) (slo.Expr, error)
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands. Queries of one ratio must agree.
 	Form func(query string) string
-	// Select returns the series of a query over values, and accepts their average where mean is true. Its error is as Compile's.
-	Select func(query string, mean bool) (bus.Selector, error)
+	// Select returns the series of a query over values, and what of them is looked at. It accepts their average where mean is true. Its
+	// error is as Compile's.
+	Select func(query string, mean bool) (slo.Gauge, error)
 	// Zone returns the rules of a time zone by its IANA name.
 	Zone func(name string) (slo.Zone, error)
 	// EnvPrefix is what the names of environment variables that hold secrets begin with; "" accepts any.
@@ -123,7 +123,7 @@ func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]
 			out = append(out, d)
 		}
 	}
-	return out, mesh.SortProblems(r.problems)
+	return out, mesh.SortProblems(append(r.problems, r.warnings...))
 }
 
 // A run is one call of Compile.
@@ -132,6 +132,9 @@ type run struct {
 	objects  map[mesh.Ref]*entry
 	claims   map[string]mesh.Ref
 	problems []mesh.Problem
+	warnings []mesh.Problem // what is right and will not do what it seems to
+	measure  measure        // of the indicator at hand
+	stored   bool           // it is that of an SLI object
 }
 
 // An entry is one object, of the documents (fresh) or of the catalogue, whose document is made when it is needed.
@@ -145,6 +148,11 @@ type entry struct {
 }
 
 func (r *run) add(ps ...mesh.Problem) { r.problems = append(r.problems, ps...) }
+
+func (r *run) warn(p mesh.Problem) {
+	p.Warning = true
+	r.warnings = append(r.warnings, p)
+}
 
 // document returns the entry's document; places in one of the catalogue mean nothing to the reader and are taken away.
 func (r *run) document(e *entry) *mesh.Document {

@@ -23,12 +23,12 @@ func metricOnly(query string) (slo.Expr, error) {
 	return slo.Expr{Terms: []slo.Term{{Factor: slo.MustDecimal("1"), Selector: s}}}, err
 }
 
-func selectOnly(query string, _ bool) (bus.Selector, error) {
+func selectOnly(query string, _ bool) (slo.Gauge, error) {
 	e, err := metricOnly(query)
 	if err != nil {
-		return bus.Selector{}, err
+		return slo.Gauge{}, err
 	}
-	return e.Terms[0].Selector, nil
+	return slo.Gauge{Selector: e.Terms[0].Selector}, nil
 }
 
 func utc(name string) (slo.Zone, error) {
@@ -257,5 +257,54 @@ func TestComposite(t *testing.T) {
 		if want.join == slo.JoinWorst && (joint.OnNoData != slo.NoDataBad || os[0].OnNoData != "") {
 			t.Errorf("on no data %q and %q", joint.OnNoData, os[0].OnNoData)
 		}
+	}
+}
+
+// An SLO that is right by the specification would be refused since its data are elsewhere, or be taken without a word that it counts nothing.
+func TestSourcesThatCannotBeRead(t *testing.T) {
+	const datadog = `{"metricSource":{"type":"Datadog","spec":{"query":"sum:hits{*}","any":["thing"]}}}`
+	with := func(sli string) string {
+		from := sloText[strings.Index(sloText, `{"ratioMetric"`) : strings.Index(sloText, `}}}}}},`)+5]
+		return strings.Replace(sloText, from, sli, 1)
+	}
+	const sli = `{"apiVersion":"openslo/v1","kind":"SLI","metadata":{"name":"hits"},"spec":{"ratioMetric":{"counter":true,"good":` + datadog + `,"total":` + datadog + `}}}`
+	for name, texts := range map[string][]string{
+		"ratio":     {with(`{"ratioMetric":{"counter":true,"good":` + datadog + `,"total":` + datadog + `}}`)},
+		"raw":       {with(`{"ratioMetric":{"rawType":"success","raw":` + datadog + `}}`)},
+		"threshold": {strings.Replace(with(`{"thresholdMetric":`+datadog+`}`), `"targetPercent"`, `"op":"lt","value":5,"targetPercent"`, 1)},
+		"reference": {sli, strings.Replace(sloText, sloText[strings.Index(sloText, `"indicator":`):strings.Index(sloText, `"objectives"`)], `"indicatorRef":"hits",`, 1)},
+	} {
+		ds, ps := compiler(t).Compile(documents(t, texts...), nil)
+		mistakes, warnings := mesh.Mistakes(ps)
+		if len(mistakes) > 0 || len(warnings) == 0 || !strings.Contains(warnings[0].String(), "warning: data sources of type Datadog cannot be read") || warnings[0].Line == 0 {
+			t.Errorf("%s: %v %v", name, mistakes, warnings)
+			continue
+		}
+		var got []slo.Objective
+		if err := json.Unmarshal(ds[len(ds)-1].Compiled, &got); err != nil || len(got) != 1 || got[0].Unread == nil {
+			t.Errorf("%s: %v %s", name, err, ds[len(ds)-1].Compiled)
+			continue
+		}
+		if u := got[0].Unread; u.Reason != slo.ReasonSourceUnsupported || !strings.Contains(u.Message, `metricSource type "Datadog" cannot be read here`) || got[0].Validate() != nil {
+			t.Errorf("%s: %+v %v", name, u, got[0].Validate())
+		}
+	}
+	typo := strings.Replace(sloText, `"type":"prometheus"`, `"type":"Promethues"`, 1)
+	if _, ps := compiler(t).Compile(documents(t, typo), nil); len(ps) != 1 || ps[0].Warning || !strings.Contains(ps[0].Hint, `did you mean "Prometheus"?`) {
+		t.Errorf("a wrong spelling: %v", ps)
+	}
+}
+
+// An SLI object that nobody uses would be refused, or an SLO be taken that refers to one that cannot be counted.
+func TestSLIsThatCannotBeCounted(t *testing.T) {
+	const sli = `{"apiVersion":"openslo/v1","kind":"SLI","metadata":{"name":"odd"},"spec":{"ratioMetric":{"rawType":"success","raw":{"metricSource":{"type":"Prometheus","spec":{"query":"a b"}}}}}}`
+	_, ps := compiler(t).Compile(documents(t, sli), nil)
+	if len(ps) != 1 || !ps[0].Warning || !strings.Contains(ps[0].Message, "an SLO that refers to this SLI will be refused") {
+		t.Errorf("alone: %v", ps)
+	}
+	from := sloText[strings.Index(sloText, `"indicator":`):strings.Index(sloText, `"objectives"`)]
+	_, ps = compiler(t).Compile(documents(t, strings.Replace(sloText, from, `"indicatorRef":"odd",`, 1), sli), nil)
+	if mistakes, _ := mesh.Mistakes(ps); len(mistakes) != 1 || !strings.HasPrefix(mistakes[0].Message, "the SLI odd has a query that cannot be counted: not a metric") {
+		t.Errorf("referred to: %v", ps)
 	}
 }

@@ -32,6 +32,11 @@ func paths(s *sloSpec) []string {
 // compositeFields tells of what belongs to composites and stands elsewhere.
 func (r *run) compositeFields(d *mesh.Document, s *sloSpec, m *metadata, composite bool) {
 	if composite {
+		for _, name := range []string{slo.AnnotationPercentiles, slo.AnnotationInterpolate} {
+			if _, ok := m.Annotations[name]; ok {
+				r.add(d.KeyProblem(annotationPath(name), name+" is about one histogram, and a composite joins several SLIs", "leave it out; the indicators can be SLOs of their own, with the annotation"))
+			}
+		}
 		return
 	}
 	for _, p := range paths(s) {
@@ -72,10 +77,12 @@ func (r *run) compileComposite(d *mesh.Document, o *object[sloSpec], base slo.Ob
 		m.Target, m.OnNoData, m.Alerting = target, "", slo.Alerting{Disabled: true}
 		m.Name, m.DisplayName = objectiveName(o, i)
 		m.Slice = r.slice(d, path, of, slo.MethodOccurrences)
-		var ok bool
-		m.SLI, ok = r.member(d, path, of, def)
+		counts, ok := r.member(d, path, of, def)
+		m.SLI, m.Unread = counts.sli, counts.unread
 		all = all && ok
-		m.SLI.Gauge = r.threshold(d, path, of, m.SLI.Gauge)
+		if m.Unread == nil {
+			m.SLI.Gauge = r.threshold(d, path, of, m.SLI.Gauge)
+		}
 		out = append(out, m)
 		c.Members = append(c.Members, slo.Member{Service: m.Service, Name: m.Name, Target: target, Weight: r.weight(d, path+".compositeWeight", of)})
 	}
@@ -86,10 +93,10 @@ func (r *run) compileComposite(d *mesh.Document, o *object[sloSpec], base slo.Ob
 }
 
 // member compiles the indicator of one objective.
-func (r *run) member(d *mesh.Document, path string, o *objective, def *mesh.Definition) (slo.SLI, bool) {
+func (r *run) member(d *mesh.Document, path string, o *objective, def *mesh.Definition) (measure, bool) {
 	if !ownIndicator(d, path) {
 		r.absent(d, path+".indicatorRef", "the objective has no indicator, and others have", "write indicatorRef with the name of an SLI, or take those of the others to spec.indicator")
-		return slo.SLI{}, false
+		return measure{}, false
 	}
 	return r.indicator(d, path, o.Indicator, o.IndicatorRef, def)
 }

@@ -3,6 +3,7 @@ package openslo
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"evenkeel.dev/mesh"
@@ -12,7 +13,7 @@ import (
 var durationForm = regexp.MustCompile(`^([0-9]{1,6})([mhdwMQY])$`)
 
 // duration reads OpenSLO's duration-shorthand: a whole number above zero and one of m, h, d, w. Months, quarters and years have no
-// fixed length, and everything here is rolling.
+// fixed length, and everything here is rolling: they are taken as 30, 90 and 365 days, with a warning.
 func (r *run) duration(d *mesh.Document, path, text, example string) (slo.Duration, bool) {
 	n := node(d, path)
 	switch {
@@ -35,9 +36,10 @@ func (r *run) duration(d *mesh.Document, path, text, example string) (slo.Durati
 		r.add(d.Problem(path, fmt.Sprintf("the duration %q is zero", text), example))
 		return 0, false
 	case strings.Contains("MQY", m[2]):
-		days := map[string]string{"M": "30d", "Q": "90d", "Y": "365d"}[m[2]]
-		r.add(d.Problem(path, fmt.Sprintf("%q has no fixed length, which a rolling window needs", text), fmt.Sprintf("write days; 1%s is about %s", m[2], days)))
-		return 0, false
+		n, _ := strconv.Atoi(m[1]) // six digits at most
+		n *= map[string]int{"M": 30, "Q": 90, "Y": 365}[m[2]]
+		r.warn(d.Problem(path, fmt.Sprintf("%q has no fixed length, which a rolling window needs; it is taken as %dd", text, n), "write days"))
+		text = fmt.Sprintf("%dd", n)
 	}
 	v, err := slo.ParseDuration(text)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/slo"
 )
 
 const prefix = "evenkeel.dev/"
@@ -48,7 +49,7 @@ func knownAnnotations(kind string) []string {
 	switch kind {
 	case KindSLO:
 		known = append(known, AnnotationRunbook, AnnotationOnNoData, AnnotationBudgetAlerts, AnnotationExhaustion, AnnotationAbsent, AnnotationLowTraffic, AnnotationAlerts, AnnotationAlert+"NAME",
-			AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts, AnnotationComposite, AnnotationCompositeTarget)
+			AnnotationGroupBy, AnnotationMaxGroups, AnnotationGroupAlerts, AnnotationComposite, AnnotationCompositeTarget, slo.AnnotationPercentiles, slo.AnnotationInterpolate)
 	case KindTarget:
 		known = append(known, AnnotationURL, AnnotationURLFrom, AnnotationSecretFrom, AnnotationAllowPrivate, AnnotationDefault, AnnotationWatchdog, AnnotationWatchdogEvery,
 			AnnotationInhibit, AnnotationCoolDown, AnnotationGroupBy, AnnotationGroupWait,

@@ -189,7 +189,7 @@ func (c *Compiler) Convert(d *mesh.Document) (docs []*mesh.Node, left, notes []m
 	if d.Kind == KindSLO {
 		a, _ = r.alpha(d)
 		a.exact = false
-		notes = a.notes()
+		notes = append(a.notes(), r.warnings...)
 	}
 	for _, g := range a.groups {
 		v1 := a.rewrite(g)

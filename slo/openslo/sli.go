@@ -11,9 +11,23 @@ import (
 
 // A sliResult is a compiled SLI with what it refers to.
 type sliResult struct {
-	sli  slo.SLI
+	measure
 	ok   bool
 	refs []mesh.Ref
+}
+
+// A measure is what an indicator counts, or why that cannot be counted here although it is right.
+type measure struct {
+	sli    slo.SLI
+	unread *slo.Unread
+	query  *mesh.Problem // a query of an SLI object that cannot be counted: an SLO that refers to it is a mistake
+}
+
+// unreadBy notes why what is being compiled cannot be counted.
+func (m *measure) unreadBy(text string) {
+	if m.unread == nil {
+		m.unread = &slo.Unread{Reason: slo.ReasonSourceUnsupported, Message: text}
+	}
 }
 
 func (r *run) compileSLI(e *entry, def *mesh.Definition) {
@@ -33,7 +47,9 @@ func (r *run) storedSLI(e *entry) *sliResult {
 		e.sli = &sliResult{}
 		bad := d.Decode("", &o)
 		r.add(bad...) // told again when its turn comes; SortProblems drops that
-		e.sli.sli, e.sli.ok = r.sli(d, "spec", &o.Spec, &scratch)
+		r.stored = true
+		e.sli.measure, e.sli.ok = r.sli(d, "spec", &o.Spec, &scratch)
+		r.stored = false
 		e.sli.ok = e.sli.ok && len(bad) == 0
 		e.sli.refs = scratch.References
 	}
@@ -41,7 +57,18 @@ func (r *run) storedSLI(e *entry) *sliResult {
 }
 
 // sli checks and compiles the spec of an SLI at path.
-func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definition) (slo.SLI, bool) {
+func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definition) (measure, bool) {
+	outer := r.measure
+	r.measure = measure{}
+	sli, ok := r.counted(d, path, s, def)
+	m := r.measure
+	if r.measure = outer; m.unread == nil && m.query == nil {
+		m.sli = sli
+	}
+	return m, ok
+}
+
+func (r *run) counted(d *mesh.Document, path string, s *sliSpec, def *mesh.Definition) (slo.SLI, bool) {
 	before := len(r.problems)
 	m := s.RatioMetric
 	switch {
@@ -50,7 +77,7 @@ func (r *run) sli(d *mesh.Document, path string, s *sliSpec, def *mesh.Definitio
 		return slo.SLI{}, false
 	case s.ThresholdMetric != nil:
 		g := r.values(d, path+".thresholdMetric", s.ThresholdMetric, false, def)
-		return slo.SLI{Gauge: g}, g != nil
+		return slo.SLI{Gauge: g}, len(r.problems) == before
 	case m == nil:
 		if n := node(d, path); n == nil || n.Kind == mesh.NodeMap {
 			r.absent(d, path+".ratioMetric", "the SLI has no ratioMetric", "write ratioMetric with good (or bad) and total")
@@ -139,12 +166,25 @@ func (r *run) values(d *mesh.Document, path string, m *metric, mean bool, def *m
 	if !ok {
 		return nil
 	}
-	s, err := r.cfg.Select(text, mean)
+	g, err := r.cfg.Select(text, mean)
 	if err != nil {
-		r.add(d.QueryProblem(at, err))
+		r.uncountable(d.QueryProblem(at, err))
 		return nil
 	}
-	return &slo.Gauge{Selector: s}
+	return &g
+}
+
+// uncountable tells of a query that cannot be counted: in an SLO a mistake; in an SLI object, which alone counts nothing, a warning.
+func (r *run) uncountable(p mesh.Problem) {
+	if !r.stored {
+		r.add(p)
+		return
+	}
+	if r.measure.query == nil {
+		r.measure.query = &p
+	}
+	p.Message += "; an SLO that refers to this SLI will be refused"
+	r.warn(p)
 }
 
 // A query is one side of a ratio.
@@ -161,7 +201,7 @@ func (r *run) metric(d *mesh.Document, path string, m *metric, def *mesh.Definit
 	}
 	e, err := r.cfg.Compile(text)
 	if err != nil {
-		r.add(d.QueryProblem(path, err))
+		r.uncountable(d.QueryProblem(path, err))
 		return query{}
 	}
 	return query{path: path, form: r.cfg.Form(text), expr: &e}
@@ -175,7 +215,7 @@ func (r *run) queryText(d *mesh.Document, path string, m *metric, def *mesh.Defi
 		return "", "", false
 	}
 	path += ".metricSource"
-	if !r.prometheus(d, path, s, def) {
+	if !r.readable(d, path, s, def) {
 		return "", "", false
 	}
 	if n := node(d, path+".spec"); n == nil {
@@ -184,6 +224,14 @@ func (r *run) queryText(d *mesh.Document, path string, m *metric, def *mesh.Defi
 	}
 	var q querySpec
 	ps := d.Decode(path+".spec", &q)
+	ps = slices.DeleteFunc(ps, func(p mesh.Problem) bool {
+		other := strings.HasPrefix(p.Message, "unknown field") && !strings.Contains(p.Hint, "did you mean")
+		if other { // the specification leaves open what a source has
+			p.Message += ", which is not looked at"
+			r.warn(p)
+		}
+		return other
+	})
 	r.add(ps...)
 	path += ".spec.query"
 	if n := node(d, path); n == nil {
@@ -197,8 +245,10 @@ func (r *run) queryText(d *mesh.Document, path string, m *metric, def *mesh.Defi
 	return q.Query, path, true
 }
 
-// prometheus finds out whether a metric source is one of Prometheus, by its type or by the DataSource it names.
-func (r *run) prometheus(d *mesh.Document, path string, s *metricSource, def *mesh.Definition) bool {
+const prometheus = "Prometheus"
+
+// readable finds out whether a metric source is one of Prometheus, by its type or by the DataSource it names.
+func (r *run) readable(d *mesh.Document, path string, s *metricSource, def *mesh.Definition) bool {
 	kind, at := s.Type, path+".type"
 	if s.MetricSourceRef != "" {
 		ref := mesh.Ref{APIVersion: APIVersion, Kind: KindSource, Namespace: d.Namespace, Name: s.MetricSourceRef}
@@ -220,8 +270,13 @@ func (r *run) prometheus(d *mesh.Document, path string, s *metricSource, def *me
 	case kind == "":
 		r.absent(d, at, "the metricSource has neither type nor metricSourceRef", "write type: Prometheus")
 		return false
-	case !strings.EqualFold(kind, "prometheus"):
-		r.add(d.Problem(at, fmt.Sprintf("data sources of type %s are not supported", kind), "use type: Prometheus with a PromQL query"))
+	case strings.EqualFold(kind, prometheus):
+	case mesh.Nearest(kind, []string{prometheus}) != "":
+		r.add(d.Problem(at, fmt.Sprintf("data sources of type %s are not supported", kind), fmt.Sprintf("did you mean %q?", prometheus)))
+		return false
+	default:
+		r.measure.unreadBy(fmt.Sprintf("metricSource type %q cannot be read here; %s with PromQL can", kind, prometheus))
+		r.warn(d.Problem(at, fmt.Sprintf("data sources of type %s cannot be read: an SLO over it counts nothing and stays UNKNOWN, reason %s", kind, slo.ReasonSourceUnsupported), "use type: Prometheus with a PromQL query"))
 		return false
 	}
 	return true

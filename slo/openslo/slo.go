@@ -61,8 +61,14 @@ func (r *run) compileObjectives(d *mesh.Document, o *object[sloSpec], base slo.O
 		}
 		path, in, ref = "spec.objectives[0]", own.Indicator, own.IndicatorRef
 	}
-	sli, ok := r.indicator(d, path, in, ref, def)
-	base.SLI = sli
+	m, ok := r.indicator(d, path, in, ref, def)
+	base.SLI, base.Unread = m.sli, m.unread
+	if name, err := base.Annotate(o.Metadata.Annotations); err != nil {
+		r.add(d.Problem(annotationPath(name), err.Error(), ""))
+	}
+	if m.unread != nil {
+		base.Percentiles, base.SLI.Interpolate = false, false
+	}
 	r.splits(d, &base)
 	var out []slo.Objective
 	for i, target := range r.targets(d, s) {
@@ -70,8 +76,8 @@ func (r *run) compileObjectives(d *mesh.Document, o *object[sloSpec], base slo.O
 		b.Target = target
 		b.Name, b.DisplayName = objectiveName(o, i)
 		b.Slice = r.slice(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], b.Method)
-		if ok {
-			b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], sli.Gauge)
+		if ok && m.unread == nil {
+			b.SLI.Gauge = r.threshold(d, fmt.Sprintf("spec.objectives[%d]", i), &s.Objectives[i], m.sli.Gauge)
 		}
 		r.tiers(d, s, &b)
 		out = append(out, b)
@@ -96,7 +102,7 @@ func stringAt(d *mesh.Document, path string) bool {
 }
 
 // indicator returns the SLI of an SLO or of one of its objectives, its own or one that it refers to.
-func (r *run) indicator(d *mesh.Document, path string, own *indicator, name string, def *mesh.Definition) (slo.SLI, bool) {
+func (r *run) indicator(d *mesh.Document, path string, own *indicator, name string, def *mesh.Definition) (measure, bool) {
 	inline, ref := own != nil, node(d, path+".indicatorRef") != nil
 	switch {
 	case inline && ref:
@@ -107,21 +113,25 @@ func (r *run) indicator(d *mesh.Document, path string, own *indicator, name stri
 		}
 		if own.Spec == nil {
 			r.absent(d, path+".indicator.spec", path+".indicator.spec is missing", "it holds ratioMetric")
-			return slo.SLI{}, false
+			return measure{}, false
 		}
 		return r.sli(d, path+".indicator.spec", own.Spec, def)
 	case ref && stringAt(d, path+".indicatorRef"):
 		e := r.lookup(d, path+".indicatorRef", KindSLI, name)
 		if e == nil {
-			return slo.SLI{}, false
+			return measure{}, false
 		}
 		refer(def, e, r.document(e))
 		res := r.storedSLI(e)
-		return res.sli, res.ok
+		if q := res.query; q != nil {
+			r.add(d.Problem(path+".indicatorRef", fmt.Sprintf("the SLI %s has a query that cannot be counted: %s", name, q.Message), q.Hint))
+			return measure{}, false
+		}
+		return res.measure, res.ok
 	case !ref && node(d, path) != nil:
 		r.absent(d, path+".indicator", "the SLO has neither indicator nor indicatorRef", "write indicator with a ratioMetric, or indicatorRef with the name of an SLI")
 	}
-	return slo.SLI{}, false
+	return measure{}, false
 }
 
 // targets returns the target of each objective.

@@ -90,15 +90,15 @@ func (r *run) units(d *mesh.Document, path, text string) (unit string, count int
 		r.add(d.Problem(path, fmt.Sprintf("%q is not a duration", text), example))
 		return "", 0
 	}
+	if m[2] == "m" {
+		r.warn(d.Problem(path, fmt.Sprintf("%q are minutes, which no calendar window has; it is taken as months", text), fmt.Sprintf("write %sM", m[1])))
+		m[2] = "M"
+	}
 	unit = map[string]string{"d": slo.UnitDay, "w": slo.UnitWeek, "M": slo.UnitMonth, "Q": slo.UnitQuarter, "Y": slo.UnitYear}[m[2]]
 	count, _ = strconv.Atoi(m[1]) // six digits at most
 	switch {
 	case unit == "":
-		hint := example
-		if m[2] == "m" {
-			hint = fmt.Sprintf("m are minutes; write %sM for months", m[1])
-		}
-		r.add(d.Problem(path, fmt.Sprintf("%q is no length of a calendar window", text), hint))
+		r.add(d.Problem(path, fmt.Sprintf("%q is no length of a calendar window", text), example))
 	case count == 0:
 		r.add(d.Problem(path, fmt.Sprintf("the duration %q is zero", text), example))
 	}

@@ -36,6 +36,7 @@ func Write(w *slo.Written) (*mesh.Node, error) {
 	if err := writeGroups(&w.Objective, annotations); err != nil {
 		return nil, err
 	}
+	maps.Copy(annotations, w.Objective.Annotations())
 	if w.OnNoData != "" {
 		annotations[AnnotationOnNoData] = w.OnNoData
 	}
@@ -55,7 +56,9 @@ func Write(w *slo.Written) (*mesh.Node, error) {
 		annotations[AnnotationGlobalNamespace] = w.GlobalNamespace
 	}
 	labels := maps.Clone(w.Labels)
-	delete(labels, AnnotationGlobalNamespace)
+	for _, name := range []string{AnnotationGlobalNamespace, slo.AnnotationPercentiles, slo.AnnotationInterpolate} {
+		delete(labels, name)
+	}
 	return mesh.Map(
 		mesh.Entry("apiVersion", mesh.Text(APIVersion)),
 		mesh.Entry("kind", mesh.Text(KindSLO)),

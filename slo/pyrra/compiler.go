@@ -28,7 +28,6 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/slo"
 )
@@ -57,7 +56,7 @@ type Config struct {
 	// Form returns the scale that a query's values have, "counter" for a counter as it stands.
 	Form func(query string) string
 	// Select returns the series whose samples are looked at; without mean a selector alone is taken. Errors are as those of Compile.
-	Select func(query string, mean bool) (bus.Selector, error)
+	Select func(query string, mean bool) (slo.Gauge, error)
 }
 
 // A Compiler compiles files of Pyrra. It has no state; use it from any goroutine.
@@ -150,6 +149,9 @@ func (r *reading) objective() slo.Objective {
 	o.Target = r.target()
 	o.Window = slo.Window{Type: slo.WindowRolling, Duration: r.window()}
 	o.SLI = r.indicator(&s.Indicator)
+	if name, err := o.Annotate(m.Annotations); err != nil {
+		r.wrong(mesh.JoinPath("metadata.annotations", name), "", "%s", err)
+	}
 	r.group(&o)
 	if len(r.problems) > 0 {
 		return o
@@ -272,13 +274,14 @@ func isURL(text string) bool {
 // globalNamespace reads the boundary from an annotation, else from a label.
 func (r *reading) globalNamespace() string {
 	m := &r.file.Metadata
+	known := []string{AnnotationGlobalNamespace, slo.AnnotationPercentiles, slo.AnnotationInterpolate}
 	for _, place := range []struct {
 		path  string
 		texts map[string]string
 	}{{"metadata.annotations", m.Annotations}, {"metadata.labels", m.Labels}} {
 		for name := range place.texts { // problems are sorted afterwards
-			if strings.HasPrefix(name, annotationPrefix) && name != AnnotationGlobalNamespace {
-				r.refuse(mesh.JoinPath(place.path, name), "known: "+AnnotationGlobalNamespace, "unknown annotation %q of kind %s", name, Kind)
+			if strings.HasPrefix(name, annotationPrefix) && !slices.Contains(known, name) {
+				r.refuse(mesh.JoinPath(place.path, name), "known: "+strings.Join(known, ", "), "unknown annotation %q of kind %s", name, Kind)
 			}
 		}
 		name, ok := place.texts[AnnotationGlobalNamespace]

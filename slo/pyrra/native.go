@@ -65,10 +65,11 @@ func (r *reading) boolGauge(in *boolGauge) slo.SLI {
 	case n.Kind != mesh.NodeString:
 		return slo.SLI{}
 	}
-	s, err := r.cfg.Select(in.Metric, false)
+	g, err := r.cfg.Select(in.Metric, false)
 	if err != nil {
 		r.problems = append(r.problems, r.d.QueryProblem(path, err))
 		return slo.SLI{}
 	}
-	return slo.SLI{Gauge: &slo.Gauge{Selector: s, Raw: slo.RawSuccess}}
+	g.Raw = slo.RawSuccess
+	return slo.SLI{Gauge: &g}
 }

@@ -165,6 +165,9 @@ func (r *reading) objective(f *file, l *level) (slo.Objective, bool) {
 	}
 	o.Target = r.target(l)
 	o.SLI = r.sli(l)
+	if _, err := o.Annotate(joined(f.annotations, l.labels)); err != nil {
+		r.wrong(l.path, "", "%s", err)
+	}
 	o.Alerting = r.alerting(l, &o)
 	if len(r.problems) > before || f.service == "" || o.Target.Rat().Sign() == 0 || o.SLI.Bad == nil {
 		return o, false // told
@@ -262,10 +265,11 @@ func (r *reading) texts(path string, m map[string]*mesh.Node) map[string]string 
 
 // boundary reads the global namespace from annotations or labels, in that order.
 func (r *reading) boundary(places map[string]map[string]string) string {
+	known := []string{AnnotationGlobalNamespace, slo.AnnotationPercentiles, slo.AnnotationInterpolate}
 	for _, path := range slices.Sorted(maps.Keys(places)) {
 		for name := range places[path] {
-			if strings.HasPrefix(name, annotationPrefix) && name != AnnotationGlobalNamespace {
-				r.refuse(mesh.JoinPath(path, name), "known: "+AnnotationGlobalNamespace, "unknown annotation %q of kind %s", name, kind)
+			if strings.HasPrefix(name, annotationPrefix) && !slices.Contains(known, name) {
+				r.refuse(mesh.JoinPath(path, name), "known: "+strings.Join(known, ", "), "unknown annotation %q of kind %s", name, kind)
 			}
 		}
 		name, ok := places[path][AnnotationGlobalNamespace]

@@ -12,19 +12,21 @@ import (
 
 var fenced = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// An example in docs/latency.md would not be accepted.
-func TestLatencyExamples(t *testing.T) {
-	text, err := os.ReadFile("../../docs/latency.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := fenced.FindAllSubmatch(text, -1)
-	if len(blocks) < 3 {
-		t.Fatalf("%d examples", len(blocks))
-	}
-	for i, b := range blocks {
-		if said := check(kinds(t), fmt.Sprintf("example-%d.yaml", i+1), b[1]); said != "" {
-			t.Errorf("example %d:\n%s", i+1, said)
+// An example in the docs would not be accepted.
+func TestDocExamples(t *testing.T) {
+	for name, least := range map[string]int{"latency": 4, "slo": 1} {
+		text, err := os.ReadFile("../../docs/" + name + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := fenced.FindAllSubmatch(text, -1)
+		if len(blocks) < least {
+			t.Fatalf("%s: %d examples", name, len(blocks))
+		}
+		for i, b := range blocks {
+			if said := check(kinds(t), fmt.Sprintf("example-%d.yaml", i+1), b[1]); said != "" {
+				t.Errorf("%s, example %d:\n%s", name, i+1, said)
+			}
 		}
 	}
 }

@@ -119,7 +119,8 @@ func TestConvert(t *testing.T) {
 			}
 			before, _ := objectives(t, name, text)
 			after, ps := objectives(t, name+".out", c.Text)
-			for _, p := range ps {
+			mistakes, _ := mesh.Mistakes(ps)
+			for _, p := range mistakes {
 				t.Errorf("%s: what is written does not load: %s", name, p)
 			}
 			if len(after) == 0 && len(c.Left) == 0 && name != "service.yaml" {
@@ -148,7 +149,7 @@ func TestPublishedExamples(t *testing.T) {
 		for _, p := range ps {
 			b.WriteString(p.String() + "\n")
 		}
-		if len(ps) == 0 {
+		if mistakes, _ := mesh.Mistakes(ps); len(mistakes) == 0 {
 			loads++
 			b.WriteString("loads\n")
 		}

@@ -73,7 +73,7 @@ func refOf(name string) mesh.Ref {
 }
 
 // commandSLO defines an SLO: name, target, window, then lines "good SELECTOR", "bad SELECTOR", "total SELECTOR", "definition NAME",
-// "tier NAME LONG/SHORT FACTOR", "group-by LABEL,LABEL [max=N] [alerts=WHO]".
+// "tier NAME LONG/SHORT FACTOR", "percentiles", "interpolate", "unread WHY", "group-by LABEL,LABEL [max=N] [alerts=WHO]".
 func (w *world) commandSLO(f, block []string) error {
 	window, err := slo.ParseDuration(f[2])
 	if err != nil {
@@ -89,6 +89,15 @@ func (w *world) commandSLO(f, block []string) error {
 		switch word {
 		case "definition":
 			ref = refOf(rest)
+			continue
+		case "percentiles":
+			o.Percentiles = true
+			continue
+		case "unread":
+			o.Unread = &slo.Unread{Reason: slo.ReasonSourceUnsupported, Message: rest}
+			continue
+		case "interpolate":
+			o.SLI.Interpolate = true
 			continue
 		case "tier":
 			if err := addTier(&o, strings.Fields(rest)); err != nil {
@@ -227,11 +236,30 @@ func (w *world) commandStatus() error {
 		}
 		w.say("status %s %s %s: %g of %g good, sli %s, budget %.3f of %.3f left, coverage %.3f%s, as of %s", it.Name, it.State, it.Reason,
 			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, excluded, clock(it.AsOf.Time()))
+		if it.Message != "" {
+			w.say("message of %s: %s", it.Name, it.Message)
+		}
+		for _, p := range it.Percentiles {
+			w.say("%s of %g requests in %s from %s: p50 %s, p90 %s, p99 %s", it.Name, p.Count, p.Window, clock(p.From.Time()), quantile(p.P50), quantile(p.P90), quantile(p.P99))
+		}
+		if n := it.Interpolation; n != nil {
+			w.say("%s is interpolated at %g between %g and %g: sli from %.4f to %.4f", it.Name, n.Threshold, n.Lower, n.Upper, *n.SLIMin, *n.SLIMax)
+		}
 		if g := it.Groups; g != nil {
 			w.say("groups of %s by %s: %d of at most %d, %d series in none %s", it.Name, strings.Join(g.By, ","), g.Count, g.Max, g.Ungrouped, g.Reason)
 		}
 	}
 	return nil
+}
+
+func quantile(q *slo.Quantile) string {
+	switch {
+	case q == nil:
+		return "none"
+	case q.Upper == nil:
+		return fmt.Sprintf("over %g", q.Lower)
+	}
+	return fmt.Sprintf("%.3g in %g..%g", *q.Value, q.Lower, *q.Upper)
 }
 
 // A spell is a part of a load, from its begin.

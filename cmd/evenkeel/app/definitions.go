@@ -34,7 +34,8 @@ type wish struct {
 
 // outcome is what came of a wish.
 type outcome struct {
-	problems []mesh.Problem
+	problems []mesh.Problem // mistakes
+	warnings []mesh.Problem
 	actions  []console.ObjectAction // of what was or would be changed
 	revision uint64
 }
@@ -49,8 +50,7 @@ func (d *definitions) carry(ctx context.Context, w wish) (outcome, error) {
 		existing, revision, _ := d.catalogue.read()
 		out.revision = revision
 		set, gone, problems := w.compile(existing)
-		if len(problems) > 0 {
-			out.problems = problems
+		if out.problems, out.warnings = mesh.Mistakes(problems); len(out.problems) > 0 {
 			return out, nil
 		}
 		w.Set, w.Delete, w.ID = set, gone, rand.Text()
@@ -195,7 +195,7 @@ func (d *definitions) Apply(ctx context.Context, r console.ApplyRequest) (consol
 		},
 	}
 	o, err := d.carry(ctx, w)
-	return console.ApplyAnswer{Objects: withUnchanged(docs, o.actions), Problems: o.problems, Revision: o.revision, DryRun: r.DryRun}, err
+	return console.ApplyAnswer{Objects: withUnchanged(docs, o.actions), Problems: o.problems, Warnings: o.warnings, Revision: o.revision, DryRun: r.DryRun}, err
 }
 
 // withUnchanged puts the objects of the request first, in its order, and then what else was changed by them.

@@ -117,6 +117,20 @@ func TestBoundAuthor(t *testing.T) {
 	})
 }
 
+const elsewhere = `apiVersion: openslo/v1
+kind: SLO
+metadata: {name: hits}
+spec:
+  service: web
+  budgetingMethod: Occurrences
+  indicator:
+    spec:
+      ratioMetric:
+        good: {metricSource: {type: CloudWatch, spec: {query: a}}}
+        total: {metricSource: {type: CloudWatch, spec: {query: b}}}
+  objectives: [{target: 0.99}]
+`
+
 // If it fails, people are not told what their apply did, or a dry run changes something.
 func TestApplyActions(t *testing.T) {
 	onBench(t, func(b *bench) {
@@ -144,6 +158,10 @@ func TestApplyActions(t *testing.T) {
 		a, err := b.apply(root, "apiVersion: openslo/v1\nkind: Servce\nmetadata: {name: x}\n")
 		if err != nil || len(a.Problems) != 1 || a.Problems[0].Line != 2 {
 			t.Errorf("a mistake: %+v, %v", a.Problems, err)
+		}
+		a, err = b.apply(root, elsewhere)
+		if err != nil || len(a.Problems) != 0 || len(a.Warnings) != 2 || a.Warnings[0].Line != 10 || a.Objects[0].Action != console.ActionCreated {
+			t.Errorf("an SLO over another source: %+v, %v", a, err)
 		}
 		wrong := uint64(99)
 		_, err = b.definitions.Apply(b.t.Context(), console.ApplyRequest{Files: []console.File{{Text: service("cart", "shop")}}, By: root, ExpectRevision: &wrong})

@@ -191,6 +191,9 @@ func (f *folder) apply(ctx context.Context, files []console.File, digest string)
 	}
 	f.applied, f.noted = digest, ""
 	f.loads.Add(1)
+	for _, p := range o.warnings {
+		f.logger.Warn("a definition does not do what it seems to", "at", p.String())
+	}
 	f.logger.Info("definitions applied", "files", len(files), "changed", len(o.actions), "revision", o.revision)
 	return nil
 }

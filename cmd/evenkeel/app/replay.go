@@ -391,5 +391,6 @@ func (l *lane) refusals() []report.Note {
 // ReplayFiles compiles files for a replay; problems are their mistakes.
 func ReplayFiles(name string, files []console.File) (ReplayDefinitions, []mesh.Problem, error) {
 	set, problems, err := Check(files)
+	problems, _ = mesh.Mistakes(problems)
 	return ReplayDefinitions{Name: name, Set: set}, problems, err
 }
