@@ -183,6 +183,40 @@ func (l *ledger) sum(w weighing, in span, burn slo.Duration) *big.Rat {
 // A count is what was counted of a window.
 type count struct{ good, bad, total *big.Rat }
 
+// burn counts a burn window that ends with a second: its whole slices, less the share by time of the oldest one that is older than the
+// window, in whole events where it has whole ones.
+func (l *ledger) burn(d *definition, first, total weighing, length slo.Duration, last int64) count {
+	in := sliced(length, 60, last)
+	c := l.count(d, first, total, in, length)
+	width := max(1, (int64(length)/1000+59)/60)
+	over := min(width, last+1-int64(length)/1000-in.from)
+	if over <= 0 {
+		return c
+	}
+	old := l.count(d, first, total, span{in.from, in.from + width - 1}, length)
+	part := func(v *big.Rat) *big.Rat {
+		p := new(big.Rat).Mul(v, big.NewRat(over, width))
+		if old.good.IsInt() && old.total.IsInt() {
+			return rounded(p)
+		}
+		return p
+	}
+	t, b := part(old.total), part(old.bad)
+	c.total, c.bad = c.total.Sub(c.total, t), c.bad.Sub(c.bad, b)
+	c.good = new(big.Rat).Sub(c.total, c.bad)
+	return c
+}
+
+// rounded returns the nearest whole number; a half goes away from zero.
+func rounded(v *big.Rat) *big.Rat {
+	half := big.NewRat(1, 2)
+	if v.Sign() < 0 {
+		half.Neg(half)
+	}
+	sum := new(big.Rat).Add(v, half)
+	return new(big.Rat).SetInt(new(big.Int).Quo(sum.Num(), sum.Denom()))
+}
+
 func (l *ledger) count(d *definition, first, total weighing, in span, burn slo.Duration) count {
 	c := count{total: l.sum(total, in, burn)}
 	one := l.sum(first, in, burn)

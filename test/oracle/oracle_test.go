@@ -78,7 +78,7 @@ func play(dir string, seed uint64, tab *table) error {
 		return fmt.Errorf("Evenkeel is not exact: %w", err)
 	}
 	for _, b := range st.BurnRates {
-		if err := checkBurn(&sc.def, b, l.count(&sc.def, first, total, sliced(b.Window, 60, last), b.Window)); err != nil {
+		if err := checkBurn(&sc.def, b, l.burn(&sc.def, first, total, b.Window, last)); err != nil {
 			return fmt.Errorf("Evenkeel is not exact: %w", err)
 		}
 	}
