@@ -54,7 +54,7 @@ type tally struct {
 }
 
 // A testSays matches a line that a test writes with t.Error or t.Log, or a panic.
-var testSays = regexp.MustCompile(`^\s*\w+_test\.go:\d+: |^panic: `)
+var testSays = regexp.MustCompile(`^\s*\w+\.go:\d+: |^panic: `)
 
 // Bounds of what is said once more at the end: a log of 100 lines that is cut at the top must still have it.
 const (
