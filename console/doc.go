@@ -17,8 +17,8 @@
 //	sender    append telemetry; with one global namespace named, its samples are stamped with it
 //	admin     everything, also back-ups and profiles
 //
-// /healthz, /readyz and /metrics are open: they hold counts and states of parts, and no name of a service. /metrics/slo is open, too, and
-// holds the names of all SLOs. Config.MetricsAuth closes both for whom has no right to read.
+// /healthz, /readyz and /metrics are open: they hold counts and states of parts, and no name of a service. Config.MetricsAuth closes
+// /metrics for whom has no right to read. /metrics/slo, which names services, always asks for it.
 //
 // # Errors
 //

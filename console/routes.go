@@ -17,17 +17,12 @@ func (s *Server) routes() {
 
 	open("GET /healthz", s.healthz)
 	open("GET /readyz", s.readyz)
-	slos := s.sloMetrics
-	if s.Statuses == nil {
-		slos = s.elsewhere
-	}
 	if s.MetricsAuth {
 		with(mayRead, "GET /metrics", true, s.whole(s.metrics))
-		with(mayRead, "GET /metrics/slo", true, slos)
 	} else {
 		open("GET /metrics", s.metrics)
-		open("GET /metrics/slo", slos)
 	}
+	with(mayRead, "GET /metrics/slo", s.Statuses != nil, s.sloMetrics)
 
 	with(maySend, "POST /api/v1/write", s.Write != nil, s.telemetry(s.Write))
 	with(maySend, "POST /v1/metrics", s.OTLP != nil, s.telemetry(s.OTLP))

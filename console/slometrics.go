@@ -11,7 +11,7 @@ import (
 const MaxExports = 4
 
 // sloMetrics answers with the state of all SLOs in the Prometheus text format. It has a path of its own, so that many SLOs are no burden for who watches
-// the engine. Who is bound to global namespaces sees theirs; without Config.MetricsAuth nobody is asked, as at /metrics.
+// the engine. Who is bound to global namespaces sees theirs.
 func (s *Server) sloMetrics(w http.ResponseWriter, r *http.Request) {
 	names, err := export.ParseSets(r.URL.Query().Get("names"))
 	if err != nil {

@@ -14,8 +14,7 @@ func TestSLOMetrics(t *testing.T) {
 	for _, k := range someSLOs {
 		f.items = append(f.items, slo.Item{Status: slo.Status{GlobalNamespace: k.GlobalNamespace, Service: k.Service, Name: k.Name, Objective: slo.MustDecimal("0.99"), State: slo.StateHealthy}})
 	}
-	guarded := newTestServer(t, f, func(c *Config) { c.MetricsAuth = true })
-	free := newTestServer(t, f, nil)
+	s := newTestServer(t, f, nil)
 	without := newTestServer(t, f, func(c *Config) { c.Statuses = nil })
 	for _, c := range []struct {
 		s            *Server
@@ -23,26 +22,25 @@ func TestSLOMetrics(t *testing.T) {
 		status       int
 		has, hasNot  string
 	}{
-		{free, "", "", 200, `evenkeel_slo_objective_ratio{global_namespace="secret",service="cart",slo="c"} 0.99`, "pyrra"},
-		{free, "?names=pyrra", "", 200, `pyrra_objective{slo="shop/cart/a"} 0.99`, "evenkeel"},
-		{free, "?names=pyrra,sloth&gns=shop&service=pay", "", 200, `sloth_service="pay"`, "cart"},
-		{free, "?names=pira", "", 400, "they are evenkeel, sloth or pyrra", "# TYPE"},
-		{guarded, "", "", 401, "token", "cart"},
-		{guarded, "", tokenSender, 403, "sender", "cart"},
-		{guarded, "", tokenShopViewer, 200, `global_namespace="shop"`, "secret"},
-		{guarded, "", tokenViewer, 200, "secret", "pyrra"},
-		{without, "", "", 404, "--roles", "# TYPE"},
+		{s, "", tokenViewer, 200, `evenkeel_slo_objective_ratio{global_namespace="secret",service="cart",slo="c"} 0.99`, "pyrra"},
+		{s, "?names=pyrra", tokenViewer, 200, `pyrra_objective{slo="shop/cart/a"} 0.99`, "evenkeel"},
+		{s, "?names=pyrra,sloth&gns=shop&service=pay", tokenViewer, 200, `sloth_service="pay"`, "cart"},
+		{s, "?names=pira", tokenViewer, 400, "they are evenkeel, sloth or pyrra", "# TYPE"},
+		{s, "", "", 401, "token", "cart"},
+		{s, "", tokenSender, 403, "sender", "cart"},
+		{s, "", tokenShopViewer, 200, `global_namespace="shop"`, "secret"},
+		{without, "", tokenViewer, 404, "--roles", "# TYPE"},
 	} {
 		w := ask(c.s, "GET", "/metrics/slo"+c.query, c.token, "")
 		if body := w.Body.String(); w.Code != c.status || !strings.Contains(body, c.has) || strings.Contains(body, c.hasNot) {
 			t.Errorf("%s as %q: status %d, want %d, with %s and without %s:\n%s", c.query, c.token, w.Code, c.status, c.has, c.hasNot, body)
 		}
 	}
-	if w := ask(free, "GET", "/metrics", "", ""); strings.Contains(w.Body.String(), "secret") {
+	if w := ask(s, "GET", "/metrics", "", ""); strings.Contains(w.Body.String(), "secret") {
 		t.Error("/metrics names an SLO")
 	}
-	free.counts.Exports.Store(MaxExports)
-	if w := ask(free, "GET", "/metrics/slo", "", ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+	s.counts.Exports.Store(MaxExports)
+	if w := ask(s, "GET", "/metrics/slo", tokenViewer, ""); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("one export too many: status %d", w.Code)
 	}
 }

@@ -66,7 +66,7 @@ func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.StringVar(&s.Log, "log", "text", "form of the log: text or json")
 	f.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&s.Pprof, "pprof", false, "serve profiles under /debug/pprof/ to admins")
-	f.BoolVar(&s.MetricsAuth, "metrics-auth", false, "ask for a token that may read on /metrics and /metrics/slo")
+	f.BoolVar(&s.MetricsAuth, "metrics-auth", false, "ask for a token that may read on /metrics (/metrics/slo always does)")
 	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM file: certificate of the HTTP and gRPC addresses")
 	f.StringVar(&s.TLSKey, "tls-key", "", "PEM file: its key")
 	f.StringVar(&s.TLSClientCA, "tls-client-ca", "", "PEM file: ask clients for a certificate that it signed, beside their token")
