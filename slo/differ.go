@@ -187,14 +187,14 @@ func (t *tracker) without(spans []Span, closed int64) *amendment {
 	}}
 }
 
-// lately is the amendment of what came late within a minute of event time.
+// lately is the amendment of what came late within a minute of event time. Each minute in which late events lay is a span of its own, so
+// that a backlog that goes on for long after its errors does not hide that an alert would have fired at theirs.
 func (t *tracker) lately(minute int64) *amendment {
 	a := &amendment{closed: (minute + 1) * 60, counted: true, until: minute * 60, change: t.lateIn}
 	for _, l := range t.late {
 		at := secondOf(l.Minute)
 		a.spans = append(a.spans, Span{at, at + 60})
 	}
-	a.spans = union(a.spans)
 	return a
 }
 

@@ -53,23 +53,31 @@ func TestCorrectionTellsAlertsThatWouldNotHaveFired(t *testing.T) {
 	}
 }
 
-// A phone that reported its errors half an hour late would have woken somebody, and nobody learns it.
+// A phone that reported its errors half an hour late would have woken somebody, and nobody learns it; neither when what came late goes on for
+// ten minutes after the errors.
 func TestCorrectionTellsAlertsThatWouldHaveFired(t *testing.T) {
-	s := newSim(t)
-	s.define(simObjective(t, "0.99", "30d"))
-	s.serve(1200, 100, 0)
-	at := func(v float64, second bus.Time) {
-		s.send(bus.Source{Sender: "late", Newest: s.now}, point{series: "500@b", t: simStart + second*bus.Second, v: v})
-		s.flush()
-	}
-	at(0, 290)
-	for i := range bus.Time(100) {
-		at(float64(i+1)*300, 300+i)
-	}
-	s.serve(120, 100, 0)
-	cs := s.corrections()
-	if len(cs) != 1 || differs(cs[0]) != "page fired false would true 0->42; ticket fired false would true 0->42" {
-		t.Errorf("%d corrections; %s", len(cs), differs(cs[0]))
+	for name, until := range map[string]bus.Time{"errors alone": 400, "a backlog": 1100} {
+		s := newSim(t)
+		o := simObjective(t, "0.99", "30d")
+		o.Alerting.Tiers = []Tier{{Name: "page", Severity: SeverityPage, Pairs: []BurnPair{{Long: Duration(bus.Hour), Short: Duration(5 * bus.Minute), Factor: MustDecimal("14.4")}}}}
+		s.define(o)
+		s.serve(1200, 100, 0)
+		at := func(code string, v float64, second bus.Time) {
+			s.send(bus.Source{Sender: "late", Newest: s.now}, point{series: code + "@b", t: simStart + second*bus.Second, v: v})
+			s.flush()
+		}
+		at("500", 0, 290)
+		for i := range bus.Time(100) {
+			at("500", float64(i+1)*300, 300+i)
+		}
+		for i := bus.Time(400); i < until; i += 10 {
+			at("200", float64(i), i)
+		}
+		s.serve(120, 100, 0)
+		cs := s.corrections()
+		if len(cs) != 1 || !strings.HasPrefix(differs(cs[0]), "page fired false would true 0->") {
+			t.Errorf("%s: %d corrections; %s", name, len(cs), differs(cs[0]))
+		}
 	}
 }
 

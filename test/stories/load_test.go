@@ -21,21 +21,23 @@ type line struct {
 	series string
 	start  bus.Time // start timestamp, 0 for none
 	late   spell    // samples of this time come 30 s late
+	native string   // the histogram that the values are multiples of, "THRESHOLD/SCHEMA/INDEX:COUNT,INDEX:COUNT"; "": they are numbers
 	values []value
 }
 
 // A load is what senders send, one sample of each line every interval.
 type load struct {
 	interval bus.Time
-	away     spell // nothing of the engine runs; senders keep what they could not send
-	damage   spell // frames are damaged
+	tick     bus.Time // time between ticks
+	away     spell    // nothing of the engine runs; senders keep what they could not send
+	damage   spell    // frames are damaged
 	senders  []*sender
 	length   int
 }
 
-// commandLoad feeds series: "load INTERVAL [away=FROM..TO] [damage=FROM..TO]", then lines "sender NAME [cluster=C] [replica=R]
-// [skew=D] [down=FROM..TO] [cut=FROM..TO] [like=NAME]" and lines "SERIES VALUES"; "@late=FROM..TO" or "@start" may stand before the
-// values.
+// commandLoad feeds series: "load INTERVAL [away=FROM..TO] [damage=FROM..TO] [tick=D]", then lines "sender NAME [cluster=C] [replica=R]
+// [skew=D] [down=FROM..TO] [cut=FROM..TO] [like=NAME]" and lines "SERIES VALUES"; "@late=FROM..TO", "@start" or
+// "@native=HISTOGRAM" may stand before the values.
 func (w *world) commandLoad(f, block []string) error {
 	l, err := parseLoad(f, block, w.now)
 	if err != nil {
@@ -99,13 +101,13 @@ func (w *world) interval(l *load, at bus.Time, kept *[]func() error, send, late 
 	if err := w.flush(l.damage.holds(at)); err != nil {
 		return err
 	}
-	end := w.now + l.interval
-	for i := 1; w.now < end; i++ {
-		w.now += bus.Second
+	end, due := w.now+l.interval, w.now+12*bus.Second
+	for w.now < end {
+		w.now += min(l.tick, end-w.now)
 		if err := w.tick(); err != nil {
 			return err
 		}
-		if i == 12 {
+		if w.now == due {
 			for _, one := range late {
 				if err := one(); err != nil {
 					return err
@@ -145,9 +147,17 @@ func parseLoad(f, block []string, now bus.Time) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{interval: interval.Time()}
+	l := &load{interval: interval.Time(), tick: bus.Second}
 	for _, opt := range f[1:] {
 		name, v, _ := strings.Cut(opt, "=")
+		if name == "tick" {
+			d, err := slo.ParseDuration(v)
+			if err != nil {
+				return nil, err
+			}
+			l.tick = d.Time()
+			continue
+		}
 		s, err := parseSpell(v)
 		if err != nil {
 			return nil, err
@@ -179,7 +189,11 @@ func parseLoad(f, block []string, now bus.Time) (*load, error) {
 			return nil, err
 		}
 		s := l.senders[len(l.senders)-1]
-		s.lines = append(s.lines, ln)
+		lines, err := ln.parts()
+		if err != nil {
+			return nil, err
+		}
+		s.lines = append(s.lines, lines...)
 		l.length = max(l.length, len(ln.values))
 	}
 	return l, nil
@@ -198,6 +212,10 @@ func parseLine(text string, now bus.Time) (line, error) {
 		rest = more
 		if opt == "@start" {
 			ln.start = now
+			continue
+		}
+		if h, ok := strings.CutPrefix(opt, "@native="); ok {
+			ln.native = h
 			continue
 		}
 		s, err := parseSpell(strings.TrimPrefix(opt, "@late="))

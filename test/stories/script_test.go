@@ -11,12 +11,13 @@ import (
 	"evenkeel.dev/slo"
 )
 
-// play runs a script and returns what was told.
-func play(script string) (string, error) {
+// play runs a script and returns what was told. files are definitions that the script may apply.
+func play(script string, files map[string]string) (string, error) {
 	w, err := newWorld()
 	if err != nil {
 		return "", err
 	}
+	w.files = files
 	lines := strings.Split(script, "\n")
 	for i := 0; i < len(lines); i++ {
 		line := strings.TrimSpace(lines[i])
@@ -37,6 +38,10 @@ func play(script string) (string, error) {
 
 func (w *world) command(f, block []string) error {
 	switch f[0] {
+	case "begin":
+		return w.commandBegin(f[1])
+	case "apply":
+		return w.commandApply(f[1])
 	case "slo":
 		return w.commandSLO(f[1:], block)
 	case "journey":
@@ -62,6 +67,9 @@ func (w *world) command(f, block []string) error {
 		return nil
 	case "restore":
 		return w.restore()
+	case "hush":
+		w.hushed = true
+		return nil
 	case "status":
 		return w.commandStatus()
 	}
@@ -137,10 +145,8 @@ func (w *world) commandJourney(f []string) error {
 	if err != nil {
 		return err
 	}
-	if w.joint == nil {
-		if w.joint, err = slo.NewComposites(1, slo.Config{}); err != nil {
-			return err
-		}
+	if err := w.joins(); err != nil {
+		return err
 	}
 	c := slo.Composite{Join: f[3]}
 	for _, text := range f[4:] {
@@ -227,20 +233,23 @@ func (w *world) commandStatus() error {
 		if x := it.Excluded; x != nil {
 			excluded = fmt.Sprintf(", excluded %s", slo.Duration(x.Seconds*1000))
 			if x.Now {
-				excluded += fmt.Sprintf(" and now until %s by %s: %s", clock(x.Until.Time()), x.Name, x.Reason)
+				excluded += fmt.Sprintf(" and now until %s by %s: %s", w.clock(x.Until.Time()), x.Name, x.Reason)
 			}
 		}
 		sli := "none"
 		if it.SLI != nil {
 			sli = it.SLI.String()
 		}
-		w.say("status %s %s %s: %g of %g good, sli %s, budget %.3f of %.3f left, coverage %.3f%s, as of %s", it.Name, it.State, it.Reason,
-			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, excluded, clock(it.AsOf.Time()))
+		w.say("status %s %s %s: %.10g of %.10g good, sli %s, budget %.3f of %.3f left, coverage %.3f%s, as of %s", it.Name, it.State, it.Reason,
+			it.Events.Good, it.Events.Total, sli, it.Budget.Remaining, it.Budget.Total, it.Coverage, excluded, w.clock(it.AsOf.Time()))
+		if p := it.Period; p != nil {
+			w.say("period of %s: %s to %s", it.Name, p.From, p.Until)
+		}
 		if it.Message != "" {
 			w.say("message of %s: %s", it.Name, it.Message)
 		}
 		for _, p := range it.Percentiles {
-			w.say("%s of %g requests in %s from %s: p50 %s, p90 %s, p99 %s", it.Name, p.Count, p.Window, clock(p.From.Time()), quantile(p.P50), quantile(p.P90), quantile(p.P99))
+			w.say("%s of %g requests in %s from %s: p50 %s, p90 %s, p99 %s", it.Name, p.Count, p.Window, w.clock(p.From.Time()), quantile(p.P50), quantile(p.P90), quantile(p.P99))
 		}
 		if n := it.Interpolation; n != nil {
 			w.say("%s is interpolated at %g between %g and %g: sli from %.4f to %.4f", it.Name, n.Threshold, n.Lower, n.Upper, *n.SLIMin, *n.SLIMax)

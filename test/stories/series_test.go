@@ -19,11 +19,12 @@ type value struct {
 const staleMarker = 0x7ff0000000000002
 
 var (
-	stepForm   = regexp.MustCompile(`^(-?[0-9.e]+)([+-][0-9.e]+)?(?:x(\d+))?$`)
+	stepForm   = regexp.MustCompile(`^(-?[0-9.e]+)([+-][0-9.e]+)?(?:/(\d+))?(?:x(\d+))?$`)
 	repeatForm = regexp.MustCompile(`^(_|stale)(?:x(\d+))?$`)
 )
 
-// parseValues reads promqltest's notation: "1 2 _ 4", "0+5x3" (0 5 10 15), "7x2" (7 7 7), "_x3" (three missing), "stale".
+// parseValues reads promqltest's notation: "1 2 _ 4", "0+5x3" (0 5 10 15), "7x2" (7 7 7), "_x3" (three missing), "stale";
+// and "0+5/3x5" (0 0 0 5 5 5): the step comes with every third.
 func parseValues(text string) ([]value, error) {
 	var out []value
 	for _, f := range strings.Fields(text) {
@@ -45,17 +46,22 @@ func parseValues(text string) ([]value, error) {
 		if err != nil {
 			return nil, err
 		}
-		step, n := 0.0, 0
+		step, every, n := 0.0, 1, 0
 		if m[2] != "" {
 			if step, err = strconv.ParseFloat(m[2], 64); err != nil {
 				return nil, err
 			}
 		}
 		if m[3] != "" {
-			n, _ = strconv.Atoi(m[3])
+			if every, _ = strconv.Atoi(m[3]); every == 0 {
+				return nil, fmt.Errorf("%q never steps", f)
+			}
+		}
+		if m[4] != "" {
+			n, _ = strconv.Atoi(m[4])
 		}
 		for i := range n + 1 {
-			out = append(out, value{v: v + float64(i)*step})
+			out = append(out, value{v: v + float64(i/every)*step})
 		}
 	}
 	return out, nil

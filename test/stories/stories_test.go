@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"evenkeel.dev/cmd/evenkeel/app"
 )
 
 var update = flag.Bool("update", false, "write what happens into the stories")
@@ -34,6 +36,7 @@ func playFile(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	var script, want *txtar.File
+	files := map[string]string{}
 	for i := range a.Files {
 		switch a.Files[i].Name {
 		case "script":
@@ -41,13 +44,16 @@ func playFile(t *testing.T, path string) {
 		case "want":
 			want = &a.Files[i]
 		default:
-			t.Fatalf("%s: there is no section %q", path, a.Files[i].Name)
+			if !app.DefinitionFile(a.Files[i].Name) {
+				t.Fatalf("%s: there is no section %q", path, a.Files[i].Name)
+			}
+			files[a.Files[i].Name] = string(a.Files[i].Data)
 		}
 	}
 	if script == nil {
 		t.Fatalf("%s: there is no script", path)
 	}
-	got, err := play(string(script.Data))
+	got, err := play(string(script.Data), files)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}

@@ -10,12 +10,13 @@ import (
 	"evenkeel.dev/slo"
 )
 
-const begin = bus.Time(1_800_000_000_000)
-
 // A world is the stage with a writer and a clock.
 type world struct {
 	stage   *slo.Stage
-	joint   *slo.Composites // nil before the first journey
+	joint   *slo.Composites   // nil before the first journey
+	files   map[string]string // of definitions, by name
+	begin   bus.Time
+	hushed  bool // changes of state are not told
 	now     bus.Time
 	seq     uint64
 	frame   uint64
@@ -33,11 +34,12 @@ func newWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &world{stage: st, now: begin, refs: map[string]uint32{}, sent: map[string]bus.Time{}, states: map[string]string{}}, nil
+	const begin = bus.Time(1_800_000_000_000)
+	return &world{stage: st, begin: begin, now: begin, refs: map[string]uint32{}, sent: map[string]bus.Time{}, states: map[string]string{}}, nil
 }
 
-func clock(t bus.Time) string {
-	s := int64((t - begin) / bus.Second)
+func (w *world) clock(t bus.Time) string {
+	s := int64((t - w.begin) / bus.Second)
 	sign := ""
 	if s < 0 {
 		sign, s = "-", -s
@@ -46,7 +48,7 @@ func clock(t bus.Time) string {
 }
 
 func (w *world) say(format string, args ...any) {
-	fmt.Fprintf(&w.log, "%8s  %s\n", clock(w.now), fmt.Sprintf(format, args...))
+	fmt.Fprintf(&w.log, "%8s  %s\n", w.clock(w.now), fmt.Sprintf(format, args...))
 }
 
 func (w *world) step(r bus.Record) error {
@@ -104,12 +106,15 @@ func (w *world) tell(d bus.Draft) error {
 		if e.Pair != nil {
 			line += fmt.Sprintf(" %s/%s %.1f/%.1f over %s", e.Pair.Long, e.Pair.Short, e.Pair.LongRate, e.Pair.ShortRate, e.Pair.Factor)
 		}
-		line += ", began " + clockOf(e.StartsAt)
+		line += ", began " + w.clockOf(e.StartsAt)
 		if e.EndsAt != "" {
-			line += ", ended " + clockOf(e.EndsAt)
+			line += ", ended " + w.clockOf(e.EndsAt)
 		}
 		w.say("%s", line)
 	case d.Event != nil && d.Event.Type == slo.StatusEventType:
+		if w.hushed {
+			return nil
+		}
 		var e slo.StatusEvent
 		if err := json.Unmarshal(d.Data, &e); err != nil {
 			return err
@@ -120,10 +125,7 @@ func (w *world) tell(d bus.Draft) error {
 		if err := json.Unmarshal(d.Data, &e); err != nil {
 			return err
 		}
-		if e.Reason != slo.ReasonLateData { // stories of late samples have one in each minute
-			w.say("correction %s %s %s..%s: %g of %g good become %g of %g, error at most %g: %s", e.SLO, e.Reason, clock(e.From.Time()), clock(e.Until.Time()),
-				e.Before.Events.Good, e.Before.Events.Total, e.After.Events.Good, e.After.Events.Total, e.ErrorMax, e.Why)
-		}
+		w.tellCorrection(&e)
 	case d.Subject == slo.SubjectDefinitionDetail:
 		var e slo.DefinitionDetail
 		if err := json.Unmarshal(d.Data, &e); err != nil {
@@ -134,12 +136,30 @@ func (w *world) tell(d bus.Draft) error {
 	return nil
 }
 
-func clockOf(rfc3339 string) string {
+// tellCorrection writes a correction, and which alerts it shows in another light. Of late samples there is one in each minute; those that
+// show none are left out.
+func (w *world) tellCorrection(e *slo.CorrectionEvent) {
+	why := ""
+	switch {
+	case e.Why != "":
+		why = ": " + e.Why
+	case e.Reason == slo.ReasonLateData && len(e.Alerts) == 0:
+		return
+	}
+	w.say("correction %s %s %s..%s: %.10g of %.10g good become %.10g of %.10g, error at most %g%s", e.SLO, e.Reason, w.clock(e.From.Time()), w.clock(e.Until.Time()),
+		e.Before.Events.Good, e.Before.Events.Total, e.After.Events.Good, e.After.Events.Total, e.ErrorMax, why)
+	would := map[bool]string{true: "would have", false: "would not have"}
+	for _, a := range e.Alerts {
+		w.say("in hindsight alert %s %s %s fired at %s", e.SLO, a.Tier, would[a.WouldFire], w.clock(a.At.Time()))
+	}
+}
+
+func (w *world) clockOf(rfc3339 string) string {
 	var m slo.Moment
 	if err := m.UnmarshalText([]byte(rfc3339)); err != nil {
 		return rfc3339
 	}
-	return clock(m.Time())
+	return w.clock(m.Time())
 }
 
 func (w *world) tick() error { return w.step(bus.Record{Subject: bus.SubjectTick}) }
@@ -246,7 +266,7 @@ func (w *world) commandExclude(name string, block []string) error {
 		if err != nil {
 			return err
 		}
-		x.Once = append(x.Once, slo.Span{From: int64((begin + s.from) / bus.Second), Until: int64((begin + s.to) / bus.Second)})
+		x.Once = append(x.Once, slo.Span{From: int64((w.begin + s.from) / bus.Second), Until: int64((w.begin + s.to) / bus.Second)})
 	}
 	compiled, err := json.Marshal(x)
 	if err != nil {
