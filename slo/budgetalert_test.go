@@ -209,3 +209,21 @@ func TestHealthyServicesAreRarelySignificant(t *testing.T) {
 		}
 	}
 }
+
+// Five bad minutes would foretell the end of a week's budget to whoever has no burn alerts: the pace is that of some hours all the same.
+func TestForecastWithoutBurnAlerts(t *testing.T) {
+	s := newSim(t)
+	o := simObjective(t, "0.99", "7d")
+	o.Alerting.Disabled = true
+	extra(Tier{Name: "ends", Severity: SeverityTicket, Exhaustion: Duration(bus.Day)})(&o)
+	s.define(o)
+	s.serve(6*3600, 10, 0)
+	s.serve(300, 9, 1)
+	if got := s.alerts(); len(got) > 0 {
+		t.Errorf("five minutes of 10 %% failures: %v", got)
+	}
+	s.serve(3*3600, 7, 3)
+	if got := s.alerts(); len(got) != 1 || !strings.HasPrefix(got[0], "ends firing") {
+		t.Errorf("three hours of 30 %% failures: %v", got)
+	}
+}

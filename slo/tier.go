@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"evenkeel.dev/bus"
@@ -133,7 +134,7 @@ func ValidateTiers(tiers []Tier, target Decimal, window Duration) error {
 			}
 		}
 	}
-	if n := len(burnWindows(tiers)); n > MaxWindows {
+	if n := len(burnWindows(tiers, window)); n > MaxWindows {
 		return fmt.Errorf("the alert tiers use %d different windows (5m included); at most %d", n, MaxWindows)
 	}
 	return nil
@@ -160,13 +161,19 @@ func validatePair(p BurnPair, target Decimal, window Duration) error {
 	return nil
 }
 
-// burnWindows returns the different windows of all pairs and the one that judges the SLI, ascending.
-func burnWindows(tiers []Tier) []Duration {
-	ws := []Duration{sliWindow}
+// burnWindows returns the different windows of all pairs and the one that judges the SLI, ascending. An alert that foretells the end of
+// the budget has one of its own, a twelfth of the objective's window, where only five minutes would tell it the pace.
+func burnWindows(tiers []Tier, window Duration) []Duration {
+	ws, foretold := []Duration{sliWindow}, false
 	for _, t := range tiers {
 		for _, p := range t.Pairs {
 			ws = insertWindow(insertWindow(ws, p.Long), p.Short)
 		}
+		foretold = foretold || t.Exhaustion > 0
+	}
+	own := min(forecastMax, window/12000*1000)
+	if between := func(w Duration) bool { return w > sliWindow && w <= forecastMax }; foretold && between(own) && !slices.ContainsFunc(ws, between) {
+		ws = insertWindow(ws, own)
 	}
 	return ws
 }

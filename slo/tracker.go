@@ -110,7 +110,7 @@ func (t *tracker) configure() {
 		t.than = g.Value.Float()
 	}
 	t.tiers = t.o.Tiers()
-	t.windows = burnWindows(t.o.tiersOf(t.o.Window.Duration))
+	t.windows = burnWindows(t.o.tiersOf(t.o.Window.Duration), t.o.Window.Duration)
 	t.period = 0
 	t.pair()
 }

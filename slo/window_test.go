@@ -86,7 +86,7 @@ func TestFractionalCountsDoNotDrift(t *testing.T) {
 
 // A user who changes a window would lose the counts that are there: a rebuilt window holds them all, as far back as the old ones reach.
 func TestRebuiltWindowKeepsCounts(t *testing.T) {
-	burn := burnWindows((&Objective{Target: MustDecimal("0.999"), Window: Window{Duration: Duration(30 * bus.Day)}}).Tiers())
+	burn := burnWindows((&Objective{Target: MustDecimal("0.999"), Window: Window{Duration: Duration(30 * bus.Day)}}).Tiers(), Duration(30*bus.Day))
 	now := int64(1_800_000_000)
 	rs := newRings(burn, rolling(Duration(30*bus.Day)), now)
 	var all cell
