@@ -19,8 +19,8 @@ var placeLabels = [...]string{"datacenter", "dc", "env", "environment", "prometh
 // instance and of those in placeLabels. The metric belongs to it since a sender may begin to send another metric of a target, with
 // all that it ever counted, when somebody changes its relabelling.
 //
-// Its times say when, in event time, a value of one of its series was seen: the two newest, and one or two older ones, each at least
-// a rung before the next, for series that come through a slower shard of their sender. They are of one source; when another one is
+// Its times say when, in event time, a value of one of its series was seen: the two newest, and one or two older ones, but for the first each
+// at least a rung before the next, for series that come through a slower shard of their sender. They are of one source; when another one is
 // counted they begin anew.
 type family struct {
 	id     bus.SeriesID
@@ -39,7 +39,8 @@ func (f *family) touch(c *source, t bus.Time) {
 	case f.source != c:
 		f.source, *at = c, [4]bus.Time{t, t, t, t}
 	case t > at[0]:
-		if at[1]-at[2] >= rung {
+		// The very first time proves nothing where it is that of the first contact: the one after it is kept at once.
+		if at[1]-at[2] >= rung || at[2] == at[3] && at[1] > at[2] {
 			at[2], at[3] = at[1], at[2]
 		}
 		at[0], at[1] = t, at[0]

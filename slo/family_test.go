@@ -332,3 +332,19 @@ func TestFamiliesAreForgotten(t *testing.T) {
 		t.Errorf("%d series are left", n)
 	}
 }
+
+// The first errors of a pod that are seen late, a minute after the pod itself, would be lost when the engine has just begun: the time of
+// its first contact proves nothing, and one soon after it must be remembered.
+func TestFamilyRemembersATimeAfterTheFirst(t *testing.T) {
+	var f family
+	c := &source{}
+	for at := bus.Time(0); at <= 100; at += 10 {
+		f.touch(c, 1000*bus.Second+at*bus.Second)
+	}
+	if got, ok := f.before(1050 * bus.Second); !ok || got != 1010*bus.Second {
+		t.Errorf("before 1050 it was seen at %d, %v", got/bus.Second, ok)
+	}
+	if got, ok := f.before(1010 * bus.Second); !ok || got != 1000*bus.Second {
+		t.Errorf("before 1010 it was seen at %d, %v", got/bus.Second, ok)
+	}
+}

@@ -399,3 +399,13 @@ func TestOverTimeIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A team that counts in slices of ten minutes would be refused the alerts that everybody has, or have to write its own.
+func TestDefaultAlertsOfLongSlices(t *testing.T) {
+	for _, slice := range []string{"10m", "15m", "20m", "1h"} {
+		o := sliced(t, MethodTimeslices, "0.995", slice, "0.9", "")
+		if n := len(burnWindows(o.Tiers(), o.Window.Duration)); n < 5 || n > MaxWindows {
+			t.Errorf("%s: %d windows", slice, n)
+		}
+	}
+}

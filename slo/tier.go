@@ -16,11 +16,12 @@ const (
 )
 
 // MaxTiers and MaxPairs bound the alerts of one objective and the window pairs of one alert. MaxWindows bounds its different burn
-// windows, since each has a ring of its own in the 16 KiB of an objective.
+// windows, since each has a ring of its own, of 1 KB: those of the workbook are seven, and with slices of time longer than five minutes
+// eight.
 const (
 	MaxTiers   = 8
 	MaxPairs   = 4
-	MaxWindows = 7
+	MaxWindows = 8
 )
 
 // sliWindow is the span that tells whether the SLI is good now.

@@ -106,9 +106,9 @@ func TestTiers(t *testing.T) {
 	for _, c := range []struct{ target, window, want string }{
 		{"0.99", "28d", "14 1h/5m, 7 6h/30m, 2 1d/2h, 1 4d/6h"},
 		{"0.99", "30d", "14 1h4m/5m, 7 6h26m/32m, 2 1d1h43m/2h9m, 1 4d6h51m/6h26m"},
-		{"0.99", "14d", "14 30m/5m, 7 3h/15m, 2 12h/1h, 1 2d/3h; the short window of the alert with factor 14 is 5m instead of 3m"},
-		{"0.99", "7d", "14 15m/1m, 7 1h30m/5m, 2 6h/30m, 1 1d/1h30m; the short window of the alert with factor 7 is 5m instead of 8m"},
-		{"0.99", "84d", "14 3h/5m, 7 18h/1h30m, 2 3d/6h, 1 12d/18h; the short window of the alert with factor 14 is 5m instead of 15m"},
+		{"0.99", "14d", "14 30m/3m, 7 3h/15m, 2 12h/1h, 1 2d/3h"},
+		{"0.99", "7d", "14 15m/1m, 7 1h30m/8m, 2 6h/30m, 1 1d/1h30m"},
+		{"0.99", "84d", "14 3h/15m, 7 18h/1h30m, 2 3d/6h, 1 12d/18h"},
 		{"0.9", "28d", "7 6h/30m, 2 1d/2h, 1 4d/6h; the alert with factor 14 is left out"},
 		{"0.99", "1d", "7 13m/1m, 2 51m/4m, 1 3h26m/13m; the alert with factor 14 is left out"},
 		{"0.4", "1h", "1 9m/1m; the alert with factor 14 is left out; the alert with factor 7 is left out; the alert with factor 2 is left out"},

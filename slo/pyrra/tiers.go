@@ -27,12 +27,8 @@ func burns() []burn {
 	}
 }
 
-// present is the window that tells whether an SLI is good now, which each objective has.
-const present = slo.Duration(5 * bus.Minute)
-
 // Tiers returns the alerts that Pyrra makes for a target and a window. Notes say what had to differ: an alert whose factor can never be
-// reached, or whose short window is no whole minute, is left out; and where there would be more different windows than an objective may
-// have, the short window that is nearest to 5m, which each objective has anyway, is 5m.
+// reached, or whose short window rounds to nothing, is left out.
 func Tiers(target slo.Decimal, window slo.Duration) (tiers []slo.Tier, notes []string, err error) {
 	for _, b := range burns() {
 		p := slo.BurnPair{Long: scaled(window, b.long), Short: scaled(window, b.short), Factor: slo.MustDecimal(b.factor)}
@@ -47,13 +43,8 @@ func Tiers(target slo.Decimal, window slo.Duration) (tiers []slo.Tier, notes []s
 		}
 		tiers = append(tiers, t)
 	}
-	for slo.ValidateTiers(tiers, target, window) != nil {
-		nearest := near(tiers)
-		if nearest == nil {
-			return nil, notes, slo.ValidateTiers(tiers, target, window)
-		}
-		notes = append(notes, fmt.Sprintf("the short window of the alert with factor %s is 5m instead of %s: an objective has at most %d different windows, 5m included", nearest.Factor, nearest.Short, slo.MaxWindows))
-		nearest.Short = present
+	if err := slo.ValidateTiers(tiers, target, window); err != nil {
+		return nil, notes, err // the four have seven different windows, and 5m is one more: slo.MaxWindows
 	}
 	return tiers, notes, nil
 }
@@ -78,19 +69,4 @@ func AbsentAfter(target slo.Decimal, window slo.Duration) (after slo.Duration, n
 // scaled divides a window as Pyrra does, rounded to whole minutes, halves up.
 func scaled(window slo.Duration, by bus.Time) slo.Duration {
 	return slo.Duration((window.Time()/by + bus.Minute/2) / bus.Minute * bus.Minute)
-}
-
-// near returns the pair whose short window is nearest to 5m without being it, in proportion, and may become it.
-func near(tiers []slo.Tier) *slo.BurnPair {
-	var out *slo.BurnPair
-	distance := func(d slo.Duration) float64 {
-		return float64(max(d, present)) / float64(min(d, present))
-	}
-	for i := range tiers {
-		p := &tiers[i].Pairs[0]
-		if p.Short != present && p.Long > present && (out == nil || distance(p.Short) < distance(out.Short)) {
-			out = p
-		}
-	}
-	return out
 }

@@ -24,6 +24,11 @@ type definition struct {
 	target string
 	window slo.Window
 	exact  bool // all factors are sums of powers of two, so that no float is rounded
+
+	slice  int64  // seconds of a slice of time; 0: events are counted
+	ratio  bool   // each slice counts as much as its share of good events
+	reach  string // share of good events at which a slice is good
+	noData string // what a slice without samples is
 }
 
 // A series is one counter of a pod.
@@ -79,7 +84,23 @@ var shapes = []definition{
 
 // newScenario makes the scenario of a seed.
 func newScenario(seed uint64) (*scenario, error) {
-	g := &generator{rnd: rand.New(rand.NewPCG(seed, 20_261)), s: &scenario{seed: seed}}
+	return generate(&generator{rnd: rand.New(rand.NewPCG(seed, 20_261)), s: &scenario{seed: seed}, cutMost: 2 * bus.Hour})
+}
+
+// newSlices makes the scenario of a seed that counts slices of time. Nothing comes later than slices are corrected.
+func newSlices(seed uint64) (*scenario, error) {
+	sc, err := generate(&generator{rnd: rand.New(rand.NewPCG(seed, 20_262)), s: &scenario{seed: seed}, cutMost: 40 * bus.Minute})
+	if err != nil {
+		return nil, err
+	}
+	rnd := rand.New(rand.NewPCG(seed, 20_263))
+	d := &sc.def
+	d.slice, d.ratio = []int64{60, 300, 600}[rnd.IntN(3)], rnd.IntN(3) == 0
+	d.reach, d.noData = []string{"0.5", "0.9", "0.95", "0.99", "0.999"}[rnd.IntN(5)], []string{slo.NoDataGood, slo.NoDataBad}[rnd.IntN(2)]
+	return sc, nil
+}
+
+func generate(g *generator) (*scenario, error) {
 	g.s.def = shapes[g.rnd.IntN(len(shapes))]
 	g.s.def.target = targets[g.rnd.IntN(len(targets))]
 	length, err := g.window()
@@ -111,6 +132,8 @@ type generator struct {
 	end    bus.Time
 	starts bool // samples carry start timestamps
 	cuts   []spell
+	// cutMost is how long a sender cannot reach the engine at most.
+	cutMost bus.Time
 }
 
 // A spell is a part of the time of a scenario.
@@ -162,7 +185,7 @@ func (g *generator) senders(n int) {
 		if g.rnd.IntN(10) == 0 {
 			cut = g.spell(1, bus.Hour, 2*bus.Hour) // longer than Prometheus looks back for what comes late
 		}
-		g.cuts = append(g.cuts, spell{cut.from, min(cut.to, cut.from+2*bus.Hour)})
+		g.cuts = append(g.cuts, spell{cut.from, min(cut.to, cut.from+g.cutMost)})
 	}
 }
 

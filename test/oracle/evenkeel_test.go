@@ -44,6 +44,12 @@ func (d *definition) objective() (slo.Objective, error) {
 	if o.SLI.Bad = &first; d.good {
 		o.SLI.Good, o.SLI.Bad = &first, nil
 	}
+	if d.slice > 0 {
+		o.Method, o.OnNoData, o.Slice = slo.MethodTimeslices, d.noData, &slo.Slice{Length: slo.Duration(d.slice * 1000), Target: slo.MustDecimal(d.reach)}
+		if d.ratio {
+			o.Method = slo.MethodRatioTimeslices
+		}
+	}
 	return o, o.Validate()
 }
 

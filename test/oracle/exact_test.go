@@ -26,7 +26,8 @@ type increment struct {
 	age    bus.Time // since the sample before; 0 for a first value
 	how    int
 	start  bus.Time
-	v      float64 // of the sample
+	at     bus.Time // when it came
+	v      float64  // of the sample
 	add    float64
 }
 
@@ -75,7 +76,7 @@ func (l *ledger) take(s sample, since bus.Time) {
 	if known && s.t <= before.t {
 		return // a duplicate, or out of order
 	}
-	i := increment{series: s.series, t: s.t, start: s.start, v: s.v}
+	i := increment{series: s.series, t: s.t, start: s.start, at: s.at, v: s.v}
 	switch {
 	case !known:
 		if i.how = firstValue; l.underWatch(s, se) {

@@ -110,8 +110,10 @@ func feed(sc *scenario, l *ledger, e *engine, p *prometheus) error {
 		if err := e.send(sc.series, batch); err != nil {
 			return err
 		}
-		if err := p.send(batch); err != nil {
-			return err
+		if p != nil {
+			if err := p.send(batch); err != nil {
+				return err
+			}
 		}
 		i = k
 	}
