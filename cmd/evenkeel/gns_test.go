@@ -36,3 +36,29 @@ func TestDeleteGlobalNamespace(t *testing.T) {
 		}
 	}
 }
+
+// Before a cluster is attached nobody could see whom a boundary would let in, or the numbers would not be those of the rules.
+func TestCheckInventory(t *testing.T) {
+	const file, inventory = "testdata/gns/shop.yaml", "testdata/gns/inventory.yaml"
+	for form, name := range map[string]string{"": "gns/check.txt", "json": "gns/check.json"} {
+		code, out, errs := command(t, nil, "", "check", file, "--inventory", inventory, "-o", form)
+		if code != exitDone {
+			t.Errorf("exit %d: %s", code, errs)
+		}
+		golden(t, name, out)
+	}
+	for _, c := range []struct {
+		in, file, inventory string
+		want                string
+	}{
+		{"apiVersion: evenkeel.dev/v1beta1\nkind: Inventory\nmetadata: {name: a}\nspec: {cluster: []}\n", file, "-", `4:8: unknown field "cluster" in spec (did you mean "clusters"?)`},
+		{"", file, "-", "stdin: there is no inventory in the file"},
+		{"", file, file, "GlobalNamespace of evenkeel.dev/v1beta1 is no inventory"},
+		{"apiVersion: evenkeel.dev/v1beta1\nkind: GlobalNamespace\nmetadata: {name: a}\nspec: {}\n", "-", inventory, "not said while there are mistakes"},
+	} {
+		code, out, errs := command(t, nil, c.in, "check", c.file, "--inventory", c.inventory)
+		if code != exitNo || !strings.Contains(out+errs, c.want) || strings.Contains(out, "outside") {
+			t.Errorf("exit %d, want %q in\n%s%s", code, c.want, out, errs)
+		}
+	}
+}

@@ -30,6 +30,7 @@ type Members struct {
 	Members         []Verdict `json:"members"`
 	Candidates      []Verdict `json:"candidates"`
 	Refused         []Verdict `json:"refused"`
+	Definers        []Place   `json:"definers"` // namespaces that may hold definitions for it
 }
 
 // A Membership says of each place of an inventory where it belongs.
@@ -49,7 +50,7 @@ func MembersOf(gs []GlobalNamespace, inv Inventory) Membership {
 	slices.SortFunc(sorted, func(a, b GlobalNamespace) int { return strings.Compare(a.Name, b.Name) })
 	m := Membership{Namespaces: make([]Members, len(sorted)), Outside: []Verdict{}, home: map[Place]string{}}
 	for i := range sorted {
-		m.Namespaces[i] = Members{GlobalNamespace: sorted[i].Name, Members: []Verdict{}, Candidates: []Verdict{}, Refused: []Verdict{}}
+		m.Namespaces[i] = Members{GlobalNamespace: sorted[i].Name, Members: []Verdict{}, Candidates: []Verdict{}, Refused: []Verdict{}, Definers: []Place{}}
 	}
 	for _, s := range inv.sites() {
 		m.decide(sorted, &s)
@@ -59,6 +60,11 @@ func MembersOf(gs []GlobalNamespace, inv Inventory) Membership {
 
 // decide puts one place into the lists.
 func (m *Membership) decide(gs []GlobalNamespace, s *site) {
+	for i := range gs {
+		if s.service == nil && gs[i].MayDefine(s.cluster.Name, s.namespace.Name) {
+			m.Namespaces[i].Definers = append(m.Namespaces[i].Definers, s.place())
+		}
+	}
 	verdicts, admitted := make([]*Verdict, len(gs)), []string{}
 	matched := false
 	for i := range gs {
@@ -152,13 +158,14 @@ func nearMiss(gs []GlobalNamespace, s *site) string {
 			if c.Namespace == nil || !c.Namespace.Matches(s.namespace.Name, s.namespace.Labels) {
 				continue
 			}
-			part := "its service"
-			if !c.Cluster.Matches(s.cluster.Name, s.cluster.Labels) {
-				part = "its cluster"
-			} else if s.service == nil {
-				part = "the namespace as a whole, only services"
+			at := fmt.Sprintf("matchConditions[%d] of %s", j, gs[i].Name)
+			switch {
+			case !c.Cluster.Matches(s.cluster.Name, s.cluster.Labels):
+				return at + " matches its namespace, but not its cluster"
+			case s.service == nil:
+				return at + " matches services in it, but not the namespace itself"
 			}
-			return fmt.Sprintf("matchConditions[%d] of %s matches its namespace, but not %s", j, gs[i].Name, part)
+			return at + " matches its namespace, but not its name"
 		}
 	}
 	return "no condition of any global namespace matches"
