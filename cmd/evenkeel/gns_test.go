@@ -62,3 +62,37 @@ func TestCheckInventory(t *testing.T) {
 		}
 	}
 }
+
+// Who leaves Tanzu would be handed global namespaces that do not load, let others in than before without a word, or lose one.
+func TestConvertTanzuGlobalNamespaces(t *testing.T) {
+	for _, in := range []string{"tanzu.json", "tanzu.yaml"} {
+		code, out, errs := command(t, nil, "", "convert", "--from", "tanzu", "testdata/gns/"+in)
+		if code != exitDone {
+			t.Errorf("%s: exit %d: %s", in, code, errs)
+		}
+		golden(t, "gns/"+in+".out", out+"### notes\n"+errs)
+		if code, said, _ := command(t, nil, out, "check", "-"); code != exitDone {
+			t.Errorf("%s: what is written does not pass: %s", in, said)
+		}
+	}
+	const one = `{"name": "a", "domain_name": "a.lab", "match_conditions": [{"namespace": {"type": "EXACT", "match": "a"}}]`
+	for in, want := range map[string]string{
+		one + `, "colour": "red"}`:                                                        "stdin:1:109: unknown field \"colour\" in the document (did you mean \"color\"?)",
+		one + `, "ca_type": "selfsigned"}`:                                                `unknown ca_type "selfsigned" (did you mean "self-signed"?)`,
+		strings.Replace(one, "EXACT", "STARTS_WITH", 1) + "}":                             `unknown type "STARTS_WITH" (did you mean "START_WITH"?)`,
+		strings.Replace(one, `"match": "a"`, `"match": ""`, 1) + "}":                      "match is empty",
+		strings.Replace(one, `"match": "a"`, `"match": "A"`, 1) + "}":                     `a: spec.matchConditions[0].namespace.match: the name "A" is not a DNS label`,
+		"[" + one + "}," + one + "}]":                                                     `two global namespaces would be named "a"`,
+		"[" + one + "}," + strings.Replace(one, `"a"`, `"b"`, 1) + "}]":                   "the domain a.lab is that of GlobalNamespace default/a already",
+		"[" + one + "}," + strings.Replace(one, `"a"`, `"A"`, 1) + "}]":                   `two global namespaces would be named "a"`,
+		"apiVersion: gns.tsm.vmware.com/v1\nkind: GNSServiceGroup\nmetadata: {name: a}\n": "GNSServiceGroup of gns.tsm.vmware.com/v1 is not converted",
+		"apiVersion: gns.tsm.vmware.com/v1\nkind: GlobalNamespace\nmetadata: {name: a}\n": "spec is missing",
+		`{"name": "a", "domain_name": "a.lab", "match_conditions": []}`:                   "there are 0 match_conditions",
+		`[{"domain_name": 1}]`:                                                            "[0].domain_name must be a string",
+	} {
+		code, out, errs := command(t, nil, in, "convert", "--from", "tanzu", "-")
+		if code != exitNo || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit %d, want %q\n%s%s", in, code, want, out, errs)
+		}
+	}
+}
