@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -94,5 +96,34 @@ func TestConvertTanzuGlobalNamespaces(t *testing.T) {
 		if code != exitNo || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d, want %q\n%s%s", in, code, want, out, errs)
 		}
+	}
+}
+
+// The page would show files that do not load, or an answer that the program does not give.
+func TestGlobalNamespacesPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/global-namespaces.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(string(page), "```")
+	if len(parts) != 7 {
+		t.Fatalf("%d blocks", len(parts)/2)
+	}
+	dir := t.TempDir()
+	shop, inventory := filepath.Join(dir, "shop.yaml"), filepath.Join(dir, "inventory.yaml")
+	for name, text := range map[string]string{shop: parts[1], inventory: parts[3]} {
+		if err := os.WriteFile(name, []byte(strings.TrimPrefix(text, "yaml\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, out, errs := command(t, nil, "", "check", shop, "--inventory", inventory)
+	if *update {
+		parts[5] = "\n" + out
+		if err := os.WriteFile("../../docs/global-namespaces.md", []byte(strings.Join(parts, "```")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code != exitDone || "\n"+out != parts[5] {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}
 }
