@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/gns"
+	"evenkeel.dev/mesh/member"
 	"evenkeel.dev/mesh/yaml"
 )
 
@@ -154,4 +156,60 @@ spec: {kind: Service, rules: {fn: OR, match: [{type: Name, fn: Exact, value: a}]
 	if !slices.Equal(got, []bool{true, true, true, false}) || gns.Outreaches(&mesh.Definition{}) {
 		t.Error(got)
 	}
+}
+
+// A domain that somebody else answers would be taken without a word, or a private one refused.
+func TestDomains(t *testing.T) {
+	const file = "apiVersion: evenkeel.dev/v1beta1\nkind: GlobalNamespace\nmetadata: {name: a}\nspec: {domain: %, matchConditions: [{namespace: {type: Exact, match: a}}], acceptedFrom: [{cluster: c}]}\n"
+	for domain, want := range map[string]string{
+		"shop.internal": "", "acme.gns": "", "lab": "", "Shop.Test.": "", "a.home.arpa": "warning: a.home.arpa is under the public suffix home.arpa",
+		"com": "com is a public suffix", "co.uk": "co.uk is a public suffix", "github.io": "github.io is a public suffix",
+		"a.github.io": "warning: a.github.io is under the public suffix github.io", "SHOP.Example.Com": "warning: shop.example.com is under the public suffix com",
+		"shop.local": "warning: names under local", "svc.cluster.local": "warning: names under local", "localhost": "warning: names under localhost",
+		"-a.b": `its part "-a" is not a DNS label`, ".": `its part "" is not`, "a_b": `its part "a_b" is not`, "bücher.example": "write it as it stands in DNS, with xn--",
+		"https://shop.internal": "is no domain", strings.Repeat("a.", 100) + "b": "at most 189",
+	} {
+		ds, ps := compile("a.yaml", strings.Replace(file, "%", strconv.Quote(domain), 1), nil)
+		switch {
+		case want == "" && len(ps) != 0, want != "" && (len(ps) != 1 || !strings.Contains(ps[0].String(), want)):
+			t.Errorf("%s: %v, want %q", domain, ps, want)
+		case (len(ds[0].Compiled) > 0) != (want == "" || strings.HasPrefix(want, "warning")):
+			t.Errorf("%s: compiled to %s", domain, ds[0].Compiled)
+		}
+	}
+}
+
+// A file of an enemy would crash who checks it, or something with a mistake would be taken.
+func FuzzCompile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, doc := range strings.Split(string(a.Files[0].Data), "---\n") {
+			f.Add(doc)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		docs, _ := yaml.Parse("f.yaml", []byte(text))
+		gns.Inventory(docs)
+		docs = slices.DeleteFunc(docs, func(d mesh.Document) bool { return d.Kind != "GlobalNamespace" && d.Kind != "ResourceGroup" })
+		ds, ps := gns.New().Compile(docs, nil)
+		mistakes, _ := mesh.Mistakes(ps)
+		whole := !slices.ContainsFunc(ds, func(d mesh.Definition) bool { return len(d.Compiled) == 0 })
+		if len(ds) != len(docs) || whole != (len(mistakes) == 0) {
+			t.Fatalf("%d of %d, whole %t, mistakes %v", len(ds), len(docs), whole, mistakes)
+		}
+		if _, groups, err := gns.Decode(ds); err != nil {
+			t.Fatal(err)
+		} else if len(groups) > 0 {
+			if count, depth := groups[0].Rules.Size(); count > member.MaxRules || depth > member.MaxDepth {
+				t.Fatalf("%d rules, %d deep", count, depth)
+			}
+		}
+	})
 }

@@ -59,7 +59,7 @@ func (r *run) globalNamespace(d *mesh.Document) mesh.Definition {
 		return def
 	}
 	g := member.GlobalNamespace{Name: d.Name, Domain: r.domain(d, s.Domain), Description: s.Description, Colour: s.Colour}
-	r.claim(d, &def, "metadata.name", "gns/"+d.Name, fmt.Sprintf("the name %q of a global namespace", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
+	r.name(d, &def)
 	if g.Domain != "" {
 		r.claim(d, &def, "spec.domain", "gns-domain/"+g.Domain, fmt.Sprintf("the domain %s", g.Domain), "give each global namespace a domain of its own")
 	}
@@ -77,6 +77,15 @@ func (r *run) globalNamespace(d *mesh.Document) mesh.Definition {
 		r.add(d, "metadata.name", fmt.Sprintf("there would be %d global namespaces; at most %d are taken", n, maxNamespaces), "")
 	}
 	return r.finish(def, g)
+}
+
+// name claims the name. One that is no DNS label, which is told already, is compared as what it would become: "Shop" is "shop".
+func (r *run) name(d *mesh.Document, def *mesh.Definition) {
+	name, what := d.Name, fmt.Sprintf("the name %q of a global namespace", d.Name)
+	if slug := mesh.Slug(name); mesh.LabelHint(name) != "" && slug != "" {
+		name, what = slug, fmt.Sprintf("the name %q, as DNS would have %q,", slug, d.Name)
+	}
+	r.claim(d, def, "metadata.name", "gns/"+name, what, "rename one of them: a name counts in all namespaces of metadata together")
 }
 
 func (r *run) mtls(d *mesh.Document, s *namespaceSpec) string {
