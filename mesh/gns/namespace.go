@@ -215,21 +215,20 @@ func (r *run) overlaps() {
 	}
 }
 
-// overlap compares two, and tells of at most so many pairs of conditions.
+// overlap compares two, and tells of at most so many pairs of conditions. Nothing is built for those that are apart: there may be millions.
 func (r *run) overlap(f, o *standing, most int) int {
 	told := 0
 	for i := range f.g.Conditions {
 		for j := range o.g.Conditions {
-			path, message := fmt.Sprintf("spec.matchConditions[%d]", i), ""
-			switch f.g.Conditions[i].Overlap(&o.g.Conditions[j]) {
-			case member.Apart:
+			over := f.g.Conditions[i].Overlap(&o.g.Conditions[j])
+			if over == member.Apart {
 				continue
-			case member.MayOverlap:
-				message = fmt.Sprintf("it may overlap with matchConditions[%d] of global namespace %s, depending on labels", j, o.g.Name)
-			case member.Overlaps:
-				message = fmt.Sprintf("it can match the same places as matchConditions[%d] of global namespace %s", j, o.g.Name)
 			}
-			r.warn(f.d, path, message, "a place that both would admit is a member of neither")
+			message := fmt.Sprintf("it can match the same places as matchConditions[%d] of global namespace %s", j, o.g.Name)
+			if over == member.MayOverlap {
+				message = fmt.Sprintf("it may overlap with matchConditions[%d] of global namespace %s, depending on labels", j, o.g.Name)
+			}
+			r.warn(f.d, fmt.Sprintf("spec.matchConditions[%d]", i), message, "a place that both would admit is a member of neither")
 			if told++; told == most {
 				return told
 			}

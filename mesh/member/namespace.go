@@ -51,7 +51,11 @@ func (g *GlobalNamespace) MayDefine(cluster, namespace string) bool {
 
 // Overlap says whether two conditions can match the same place.
 func (c *Condition) Overlap(o *Condition) Overlap {
-	return min(c.Namespace.Overlap(o.Namespace), c.Cluster.Overlap(o.Cluster), c.Service.Overlap(o.Service))
+	out := c.Namespace.Overlap(o.Namespace) // which mostly decides; all pairs of all global namespaces are compared
+	if out != Apart {
+		out = min(out, c.Cluster.Overlap(o.Cluster), c.Service.Overlap(o.Service))
+	}
+	return out
 }
 
 // matches reports whether a condition matches a place.

@@ -96,11 +96,14 @@ func (p *Pattern) Overlap(o *Pattern) Overlap {
 	case p == nil || o == nil:
 		return Overlaps
 	}
-	both := p.Type == StartsWith && o.Type == StartsWith && (strings.HasPrefix(p.Match, o.Match) || strings.HasPrefix(o.Match, p.Match))
-	if both || p.Type == Exact && o.Matches(p.Match, nil) || o.Type == Exact && p.Matches(o.Match, nil) {
-		return Overlaps
+	short, long := p, o
+	if len(short.Match) > len(long.Match) {
+		short, long = long, short
 	}
-	return Apart
+	if !strings.HasPrefix(long.Match, short.Match) || short.Type == Exact && len(short.Match) < len(long.Match) {
+		return Apart
+	}
+	return Overlaps // at what the longer one says, or begins
 }
 
 func (p *Pattern) byLabels() bool { return p != nil && p.Type == Labels }
