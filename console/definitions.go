@@ -44,6 +44,7 @@ type DeleteRequest struct {
 	DryRun        bool
 	TakeOwnership bool
 	Confirmed     bool // a person said yes to deleting more than half
+	Cascade       bool // of a global namespace: all that stands in it as well, in one change
 }
 
 // An ApplyAnswer says what became, or would become, of each object. With problems nothing was changed.
@@ -188,13 +189,17 @@ func (s *Server) getDefinition(w http.ResponseWriter, r *http.Request) {
 func (s *Server) deleteDefinition(w http.ResponseWriter, r *http.Request) {
 	found, err := s.find(r)
 	q := DeleteRequest{By: IdentityOf(r.Context())}
-	for name, to := range map[string]*bool{"dryRun": &q.DryRun, "takeOwnership": &q.TakeOwnership, "confirmed": &q.Confirmed} {
+	for name, to := range map[string]*bool{"dryRun": &q.DryRun, "takeOwnership": &q.TakeOwnership, "confirmed": &q.Confirmed, "cascade": &q.Cascade} {
 		if err == nil {
 			*to, err = queryBool(r, name)
 		}
 	}
 	if err != nil {
 		s.answer(w, r, nil, err)
+		return
+	}
+	if q.Cascade && found[0].Kind != mesh.KindGlobalNamespace.Kind {
+		s.answer(w, r, nil, Fail(http.StatusBadRequest, "BadQuery", "cascade goes with a GlobalNamespace: nothing stands in a "+found[0].Kind, nil))
 		return
 	}
 	q.Refs = []mesh.Ref{found[0].Ref}

@@ -47,7 +47,8 @@ func (b *Bounds) defaults() {
 //     is unchanged and that is only compiled anew, because something it refers to has changed, keeps its owner whoever proposes it;
 //   - a directory (ManagedBy "dir:…") that owned more than three definitions deletes at most half of them within ten minutes
 //     unless a person has confirmed it, so that an unmounted volume does not delete a company's objectives, be it file by file;
-//   - what others refer to is not deleted, and what refers to nothing is not accepted.
+//   - what others refer to is not deleted, and what refers to nothing is not accepted;
+//   - a global namespace is not deleted while anything stands in it that the same proposal does not delete, too.
 //
 // It is deterministic, and not safe for use by several goroutines at once; [bus.Follow] gives other processes a copy.
 type Catalogue struct {

@@ -345,3 +345,45 @@ func TestProposeInParts(t *testing.T) {
 	}
 	d.want(p, mesh.ReasonConflict, "SLO default/o03")
 }
+
+// inside makes a definition that stands in a global namespace; the kind GlobalNamespace defines one.
+func inside(kind, name, gns string, refs ...mesh.Ref) mesh.Definition {
+	d := define(kind, name, "1", refs...)
+	d.GlobalNamespace = gns
+	if kind == mesh.KindGlobalNamespace.Kind {
+		d.APIVersion = mesh.KindGlobalNamespace.APIVersion
+	}
+	return d
+}
+
+// A boundary would vanish from under the objectives that stand in it; or a cascade would take what nobody was shown.
+func TestGlobalNamespaceIsNotDeletedFromUnderOthers(t *testing.T) {
+	d := newDesk(t, mesh.Bounds{})
+	shop, slo, exclusion := inside("GlobalNamespace", "shop", "shop"), inside("SLO", "checkout", "shop"), inside("Exclusion", "night", "shop")
+	d.want(mesh.Proposal{Set: []mesh.Definition{slo}}, mesh.ReasonAccepted, "") // names what nobody has defined
+	d.want(mesh.Proposal{Set: []mesh.Definition{shop, exclusion, inside("SLO", "else", "other")}}, mesh.ReasonAccepted, "")
+	d.want(mesh.Proposal{Delete: []mesh.Ref{shop.Ref}}, mesh.ReasonInhabited, "2 definitions stand in it: Exclusion default/night, SLO default/checkout")
+	d.want(mesh.Proposal{Delete: []mesh.Ref{shop.Ref, slo.Ref}}, mesh.ReasonInhabited, "Exclusion default/night stands in it")
+	// What comes in the same proposal counts, and what goes elsewhere does not.
+	d.want(mesh.Proposal{Delete: []mesh.Ref{shop.Ref, slo.Ref, exclusion.Ref}, Set: []mesh.Definition{inside("SLO", "new", "shop")}}, mesh.ReasonInhabited, "SLO default/new stands in it")
+	all := mesh.Inside(shop.Ref, d.c.List())
+	if len(all) != 3 || all[2] != shop.Ref {
+		t.Errorf("inside: %v", all)
+	}
+	if no := mesh.Inhabited(&mesh.Proposal{Delete: all}, d.c.List()); no != "" {
+		t.Errorf("all together: %s", no)
+	}
+	if no := mesh.Inhabited(&mesh.Proposal{Delete: all[2:]}, d.c.List()); !strings.Contains(no, "2 definitions") {
+		t.Errorf("dry run: %q", no)
+	}
+	moved := inside("Exclusion", "night", "other")
+	ch, events := d.propose(mesh.Proposal{Delete: []mesh.Ref{slo.Ref, shop.Ref}, Set: []mesh.Definition{moved}})
+	if !ch.Accepted || len(ch.Deleted) != 2 || len(events) != 3 {
+		t.Errorf("%+v, %d events", ch, len(events))
+	}
+	// From one namespace of metadata to another it is the same global namespace.
+	again := inside("GlobalNamespace", "shop", "shop")
+	again.Namespace = "platform"
+	d.want(mesh.Proposal{Set: []mesh.Definition{shop, slo}}, mesh.ReasonAccepted, "")
+	d.want(mesh.Proposal{Set: []mesh.Definition{again}, Delete: []mesh.Ref{shop.Ref}}, mesh.ReasonAccepted, "")
+}

@@ -18,6 +18,10 @@ type Ref struct {
 	Name       string `json:"name"`
 }
 
+// KindGlobalNamespace is the kind of definition that others stand in: each by its GlobalNamespace, which is the name of one of these. None
+// needs to exist; while one does that others stand in, it is not deleted without them.
+var KindGlobalNamespace = Kind{APIVersion: "evenkeel.dev/v1beta1", Kind: "GlobalNamespace"}
+
 // A Definition is one accepted object as the catalogue keeps it.
 type Definition struct {
 	Ref
@@ -86,6 +90,7 @@ const (
 	ReasonTooManyDeletions = "TooManyDeletions" // more than half of what a directory owns, without a yes
 	ReasonTooMany          = "TooMany"          // over a bound of the catalogue or of one proposal
 	ReasonReferenced       = "Referenced"       // what stays refers to what would go
+	ReasonInhabited        = "Inhabited"        // what stays stands in a global namespace that would go
 	ReasonMissingReference = "MissingReference" // what would come refers to what is not there
 	ReasonInvalid          = "Invalid"          // it cannot be decoded, or contradicts itself
 )

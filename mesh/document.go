@@ -173,6 +173,20 @@ func (d *Document) Node(path string) *Node {
 	return n
 }
 
+// Value returns the value at a path, or nil where there is none; null is none.
+func (d *Document) Value(path string) *Node {
+	if n := d.Node(path); n != nil && n.Kind != NodeNull {
+		return n
+	}
+	return nil
+}
+
+// Holds reports whether a value of this kind stands at a path. One of another kind is told by [Document.Decode].
+func (d *Document) Holds(path string, kind NodeKind) bool {
+	n := d.Value(path)
+	return n != nil && n.Kind == kind
+}
+
 // At returns where the value at path stands: a scalar where it begins, a map or a list at its key, and what is not there at the
 // nearest thing around it.
 func (d *Document) At(path string) (line, column int) {

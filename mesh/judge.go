@@ -45,7 +45,7 @@ func (c *Catalogue) judge(p *Proposal, now bus.Time) (*plan, *refusal) {
 		}
 	}
 	slices.SortFunc(pl.deleted, Ref.Compare)
-	for _, check := range []func(*Proposal, *plan, bus.Time) *refusal{c.judgeBounds, c.judgeReferences, c.judgeClaims, c.judgeDeletions} {
+	for _, check := range []func(*Proposal, *plan, bus.Time) *refusal{c.judgeBounds, c.judgeReferences, c.judgeInhabited, c.judgeClaims, c.judgeDeletions} {
 		if no := check(p, pl, now); no != nil {
 			return nil, no
 		}
@@ -154,16 +154,16 @@ func (c *Catalogue) judgeReferences(_ *Proposal, pl *plan, _ bus.Time) *refusal 
 			}
 		}
 		if len(users) > 0 {
-			return refuse(ReasonReferenced, "%s cannot be deleted: %s refer to it; change or delete those first", r, some(users))
+			return refuse(ReasonReferenced, "%s cannot be deleted: %s refer to it; change or delete those first", r, some(users, 3))
 		}
 	}
 	return nil
 }
 
-// some names the first three.
-func some(names []string) string {
-	if len(names) > 3 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+// some names the first ones.
+func some(names []string, most int) string {
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 	}
 	return strings.Join(names, ", ")
 }

@@ -163,6 +163,16 @@ func (d *Document) QueryProblem(path string, err error) Problem {
 	return d.TextProblem(path, line, column, message, hint)
 }
 
+// UnknownValue returns a problem with a string at path that is none of those that there are.
+func (d *Document) UnknownValue(path, value string, known []string) Problem {
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	hint := "one of " + strings.Join(known, ", ")
+	if n := Nearest(value, known); n != "" {
+		hint = fmt.Sprintf("did you mean %q?", n)
+	}
+	return d.Problem(path, fmt.Sprintf("unknown %s %q", name, shorten(value)), hint)
+}
+
 // Misspelled reports whether one of the problems told so far is a wrong spelling of the field at path: then that it is missing need not
 // be told.
 func (d *Document) Misspelled(path string, told []Problem) bool {

@@ -10,73 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel.dev/cmd/evenkeel/app"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 )
-
-func checkCommand(c *cli) *cobra.Command {
-	var output string
-	var strict bool
-	cmd := &cobra.Command{
-		Use:   "check FILE|DIR|- ...",
-		Short: "Say offline whether definitions are right",
-		Long: `Check reads definitions as 'apply' would, without a server, and names each mistake with file, line and column.
-
-It exits with 0 when all is right and with 1 when there is a mistake. A warning is about a definition that is right and does not do what it
-seems to: an SLO whose data source cannot be read is taken and stays UNKNOWN. With --strict warnings are mistakes.`,
-		Example: "  evenkeel check slos/\n  kustomize build . | evenkeel check -",
-		Args:    cobra.MinimumNArgs(1),
-	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 1 when there is a warning, too")
-	outputFlag(cmd, &output)
-	cmd.RunE = do(func(_ *cobra.Command, args []string) error {
-		if err := checkOutput(output); err != nil {
-			return err
-		}
-		files, err := c.readFiles(args)
-		if err != nil {
-			return err
-		}
-		found, problems, err := app.Check(files)
-		if err != nil {
-			return err
-		}
-		mistakes, warnings := mesh.Mistakes(problems)
-		if output != "" {
-			err = c.printChecked(output, found, mistakes, warnings)
-		} else {
-			for _, p := range problems {
-				fmt.Fprintln(c.out, p)
-			}
-			fmt.Fprintf(c.err, "%s in %s, %s\n", plural(len(found), "definition"), plural(len(files), "file"), counted(len(mistakes), len(warnings)))
-		}
-		if err == nil && (len(mistakes) > 0 || strict && len(warnings) > 0) {
-			return &exitError{code: exitNo}
-		}
-		return err
-	})
-	return cmd
-}
-
-func (c *cli) printChecked(output string, found []mesh.Definition, problems, warnings []mesh.Problem) error {
-	refs := []mesh.Ref{}
-	for _, d := range found {
-		refs = append(refs, d.Ref)
-	}
-	if problems == nil {
-		problems = []mesh.Problem{}
-	}
-	answer := map[string]any{"ok": len(problems) == 0, "definitions": refs, "problems": problems}
-	if len(warnings) > 0 {
-		answer["warnings"] = warnings
-	}
-	b, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	return printAs(c.out, output, b)
-}
 
 func counted(mistakes, warnings int) string {
 	text := plural(mistakes, "mistake")

@@ -142,12 +142,7 @@ func (r *run) absent(d *mesh.Document, path, message, hint string) {
 
 // oneOf tells that a value is none of those that there are.
 func (r *run) oneOf(d *mesh.Document, path, value string, known []string) {
-	name := path[strings.LastIndexByte(path, '.')+1:]
-	hint := "one of " + strings.Join(known, ", ")
-	if n := mesh.Nearest(value, known); n != "" {
-		hint = fmt.Sprintf("did you mean %q?", n)
-	}
-	r.add(d.Problem(path, fmt.Sprintf("unknown %s %q", name, shorten(value)), hint))
+	r.add(d.UnknownValue(path, value, known))
 }
 
 func shorten(s string) string {
@@ -158,15 +153,7 @@ func shorten(s string) string {
 }
 
 // node returns the value at a path, or nil; null is nothing.
-func node(d *mesh.Document, path string) *mesh.Node {
-	if n := d.Node(path); n != nil && n.Kind != mesh.NodeNull {
-		return n
-	}
-	return nil
-}
+func node(d *mesh.Document, path string) *mesh.Node { return d.Value(path) }
 
 // kindAt reports whether a value of this kind stands at a path; another kind has been told by Decode.
-func kindAt(d *mesh.Document, path string, kind mesh.NodeKind) bool {
-	n := node(d, path)
-	return n != nil && n.Kind == kind
-}
+func kindAt(d *mesh.Document, path string, kind mesh.NodeKind) bool { return d.Holds(path, kind) }

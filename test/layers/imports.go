@@ -11,7 +11,7 @@ var floors = map[string]int{
 }
 
 // stages are pure packages below a floor: what is a stage or vocabulary of one, and no shell. Shells may import them as they do their parent.
-var stages = []string{"slo/notify"}
+var stages = []string{"slo/notify", "mesh/member"}
 
 // suites are conformance suites; only tests import them.
 var suites = []string{"bus/logtest"}
@@ -42,6 +42,7 @@ var families = []family{
 	{[]string{"go.opentelemetry.io/proto/", "google.golang.org/grpc", "google.golang.org/protobuf/", "google.golang.org/genproto/"}, []string{"ingest/otlp", "cmd/"}},
 	{[]string{"github.com/VictoriaMetrics/metrics"}, []string{"console", "cmd/"}},
 	{[]string{"github.com/spf13/"}, []string{"cmd/"}},
+	{[]string{"golang.org/x/net/publicsuffix"}, []string{"mesh/gns"}},
 	{[]string{"golang.org/x/sync/"}, []string{"bus/", "mesh/", "slo/", "ingest/", "console", "cmd/"}},
 	{[]string{"golang.org/x/time/"}, []string{"bus/", "ingest/", "console", "cmd/"}},
 }

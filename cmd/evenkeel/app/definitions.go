@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"slices"
 
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/gns"
 )
 
 // definitions implements [console.Definitions] on the catalogue.
@@ -30,6 +32,7 @@ type wish struct {
 	expect  *uint64
 	dryRun  bool
 	diff    bool
+	whole   bool // in one change or not at all
 }
 
 // outcome is what came of a wish.
@@ -62,9 +65,15 @@ func (d *definitions) carry(ctx context.Context, w wish) (outcome, error) {
 		if err != nil {
 			return out, err
 		}
+		if no := mesh.Inhabited(&p, existing); w.dryRun && no != "" {
+			return out, console.Fail(http.StatusConflict, mesh.ReasonInhabited, no, nil)
+		}
 		if w.dryRun || len(p.Set)+len(p.Delete) == 0 {
 			out.add(p, before, w.diff)
 			return out, nil
+		}
+		if more && w.whole {
+			return out, console.Fail(http.StatusUnprocessableEntity, mesh.ReasonTooMany, fmt.Sprintf("%d definitions are too many for one change; delete some of them first", len(gone)), nil)
 		}
 		ch, err := d.catalogue.propose(ctx, p)
 		switch {
@@ -125,22 +134,25 @@ func index(ds []mesh.Definition) map[mesh.Ref]*mesh.Definition {
 
 // allowed refuses what reaches beyond the rights of an identity that is bound to global namespaces.
 func allowed(w wish, before map[mesh.Ref]*mesh.Definition) error {
-	check := func(r mesh.Ref, gns string) error {
-		if w.by.Sees(gns) {
-			return nil
+	check := func(d *mesh.Definition) error {
+		switch {
+		case !w.by.Sees(d.GlobalNamespace):
+			return console.Fail(http.StatusForbidden, "Forbidden", w.by.Name+" may not change "+d.Ref.String()+" of global namespace "+d.GlobalNamespace, nil)
+		case len(w.by.GlobalNamespaces) > 0 && gns.Outreaches(d):
+			return console.Fail(http.StatusForbidden, "Forbidden", w.by.Name+" is bound to global namespaces and may not change "+d.Ref.String()+", which reaches beyond them", nil)
 		}
-		return console.Fail(http.StatusForbidden, "Forbidden", w.by.Name+" may not change "+r.String()+" of global namespace "+gns, nil)
+		return nil
 	}
 	refs := slices.Clone(w.Delete)
 	for i := range w.Set {
-		if err := check(w.Set[i].Ref, w.Set[i].GlobalNamespace); err != nil {
+		if err := check(&w.Set[i]); err != nil {
 			return err
 		}
 		refs = append(refs, w.Set[i].Ref)
 	}
 	for _, r := range refs {
 		if old := before[r]; old != nil {
-			if err := check(r, old.GlobalNamespace); err != nil {
+			if err := check(old); err != nil {
 				return err
 			}
 		}
@@ -223,8 +235,17 @@ func withUnchanged(docs []mesh.Ref, actions []console.ObjectAction) []console.Ob
 // Delete implements [console.Definitions].
 func (d *definitions) Delete(ctx context.Context, r console.DeleteRequest) (console.ApplyAnswer, error) {
 	w := wish{
-		Wish: mesh.Wish{Author: r.By.Name, ManagedBy: managedByAPI, TakeOwnership: r.TakeOwnership, Confirmed: r.Confirmed}, by: r.By, dryRun: r.DryRun,
-		compile: func([]mesh.Definition) ([]mesh.Definition, []mesh.Ref, []mesh.Problem) { return nil, r.Refs, nil },
+		Wish: mesh.Wish{Author: r.By.Name, ManagedBy: managedByAPI, TakeOwnership: r.TakeOwnership, Confirmed: r.Confirmed}, by: r.By, dryRun: r.DryRun, whole: r.Cascade,
+		compile: func(existing []mesh.Definition) ([]mesh.Definition, []mesh.Ref, []mesh.Problem) {
+			if !r.Cascade {
+				return nil, r.Refs, nil
+			}
+			var all []mesh.Ref
+			for _, ref := range r.Refs {
+				all = append(all, mesh.Inside(ref, existing)...)
+			}
+			return nil, all, nil
+		},
 	}
 	o, err := d.carry(ctx, w)
 	if o.actions == nil {

@@ -117,6 +117,47 @@ func TestBoundAuthor(t *testing.T) {
 	})
 }
 
+const boundary = `apiVersion: evenkeel.dev/v1beta1
+kind: GlobalNamespace
+metadata: {name: shop}
+spec: {domain: shop.internal, matchConditions: [{namespace: {type: Exact, match: shop}}], acceptedFrom: [{cluster: eu-1}]}
+`
+
+// Who may change what is in a global namespace could let others join it, or a cascade take what stands in another one.
+func TestBoundAuthorAndBoundary(t *testing.T) {
+	onBench(t, func(b *bench) {
+		all := console.Identity{Name: "root", Role: console.Admin}
+		shop := console.Identity{Name: "shop-author", Role: console.Author, GlobalNamespaces: []string{"shop"}}
+		if _, err := b.apply(shop, boundary); slug(err) != "403 Forbidden" {
+			t.Errorf("a boundary by who is inside: %s", slug(err))
+		}
+		for _, text := range []string{boundary, service("cart", "shop"), service("vault", "bank")} {
+			if _, err := b.apply(all, text); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		ref := mesh.Ref{APIVersion: "evenkeel.dev/v1beta1", Kind: "GlobalNamespace", Namespace: "default", Name: "shop"}
+		remove := func(by console.Identity, cascade, dry bool) (console.ApplyAnswer, error) {
+			return b.definitions.Delete(b.t.Context(), console.DeleteRequest{Refs: []mesh.Ref{ref}, By: by, Cascade: cascade, DryRun: dry})
+		}
+		for _, dry := range []bool{true, false} {
+			if _, err := remove(shop, true, dry); slug(err) != "403 Forbidden" {
+				t.Errorf("deleted by who is inside: %s", slug(err))
+			}
+			if _, err := remove(all, false, dry); slug(err) != "409 Inhabited" {
+				t.Errorf("deleted alone: %s", slug(err))
+			}
+		}
+		before, revision, _ := b.catalogue.read()
+		if a, err := remove(all, true, false); err != nil || len(a.Objects) != 2 || a.Revision != revision+1 {
+			t.Errorf("all in one change: %+v, %v, of %d at %d", a, err, len(before), revision)
+		}
+		if got := b.names(); got != "vault" {
+			t.Errorf("left: %s", got)
+		}
+	})
+}
+
 const elsewhere = `apiVersion: openslo/v1
 kind: SLO
 metadata: {name: hits}

@@ -10,6 +10,7 @@ import (
 	"evenkeel.dev/bus/cloudevents"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/gns"
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/exclude"
 	"evenkeel.dev/slo/native"
@@ -36,10 +37,11 @@ type compilerSet struct {
 	pyrra   *pyrra.Compiler
 	native  *native.Compiler
 	exclude *exclude.Compiler
+	gns     *gns.Compiler
 }
 
 func (c *compilerSet) all() []mesh.Compiler {
-	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native, c.exclude}
+	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native, c.exclude, c.gns}
 }
 
 func compilers() (*compilerSet, error) {
@@ -50,6 +52,7 @@ func compilers() (*compilerSet, error) {
 	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select})
 	c.native, errs[3] = native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
 	c.exclude, errs[4] = exclude.New(exclude.Config{Zone: zone.Of})
+	c.gns = gns.New()
 	return &c, errors.Join(errs[:]...)
 }
 
