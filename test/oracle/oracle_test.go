@@ -44,16 +44,7 @@ func play(dir string, seed uint64, tab *table) error {
 	if len(sc.samples) == 0 {
 		return nil
 	}
-	first, err := weigh(sc.def.first, sc.series)
-	if err != nil {
-		return err
-	}
-	total, err := weigh(sc.def.total, sc.series)
-	if err != nil {
-		return err
-	}
-	l := newLedger(sc.series, first, total)
-	e, err := newEngine(&sc.def)
+	first, total, l, e, err := sc.sides()
 	if err != nil {
 		return err
 	}
@@ -83,6 +74,18 @@ func play(dir string, seed uint64, tab *table) error {
 		}
 	}
 	return checkPrometheus(sc, l, p, in, c, tab)
+}
+
+// sides returns the weights of a scenario's series, the exact list and the engine, both empty.
+func (sc *scenario) sides() (first, total weighing, l *ledger, e *engine, err error) {
+	if first, err = weigh(sc.def.first, sc.series); err != nil {
+		return
+	}
+	if total, err = weigh(sc.def.total, sc.series); err != nil {
+		return
+	}
+	e, err = newEngine(&sc.def)
+	return first, total, newLedger(sc.series, first, total), e, err
 }
 
 // feed sends everything to everybody, in order of arrival; what arrives in one moment arrives together.

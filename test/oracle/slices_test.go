@@ -25,16 +25,7 @@ func playSlices(seed uint64) error {
 	if err != nil || len(sc.samples) == 0 {
 		return err
 	}
-	first, err := weigh(sc.def.first, sc.series)
-	if err != nil {
-		return err
-	}
-	total, err := weigh(sc.def.total, sc.series)
-	if err != nil {
-		return err
-	}
-	l := newLedger(sc.series, first, total)
-	e, err := newEngine(&sc.def)
+	first, total, l, e, err := sc.sides()
 	if err != nil {
 		return err
 	}
