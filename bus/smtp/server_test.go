@@ -75,6 +75,7 @@ func newPostOffice(t *testing.T, change func(*postOffice, *gosmtp.Server)) *post
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+		l.Close() // where the server has not come to serve yet, it would not know its listener
 		if err := <-done; err != nil && !errors.Is(err, gosmtp.ErrServerClosed) {
 			t.Error(err)
 		}

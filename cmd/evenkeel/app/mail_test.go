@@ -69,6 +69,7 @@ func startMailbox(t *testing.T) (*mailbox, string) {
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Close()
+		l.Close() // where the server has not come to serve yet, it would not know its listener
 		if err := <-done; err != nil && !errors.Is(err, gosmtp.ErrServerClosed) {
 			t.Error(err)
 		}
