@@ -108,6 +108,14 @@ func appendJSONString(b []byte, s string) []byte {
 	return append(b, q...)
 }
 
+// Metadata is what each kind of our own has under metadata.
+type Metadata struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
 // A Document is one definition as it was written: its fields with their places. mesh/yaml reads documents from files.
 type Document struct {
 	File       string

@@ -10,7 +10,7 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// A streamTail reads one of the streams beside LOG, from a sequence or a moment, and makes its consumer anew when that is lost.
+// A streamTail reads one of the streams, where gaps are no matter, from a sequence or a moment, and makes its consumer anew when that is lost.
 type streamTail struct {
 	l      *Log
 	stream string

@@ -2,11 +2,9 @@ package jetstream
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sort"
 	"sync"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"evenkeel.dev/bus"
 )
@@ -142,26 +140,22 @@ func (l *Log) Open(ctx context.Context, from uint64) (bus.Reader, error) {
 
 // SeqAt returns the sequence of the first message of LOG that was appended at a time or later; the one behind the last where there is none.
 func (l *Log) SeqAt(ctx context.Context, t bus.Time) (uint64, error) {
-	info, err := l.info(ctx, streamLog)
+	at := t.Std()
+	e := &streamTail{l: l, stream: streamLog, filter: ">", at: &at}
+	defer e.drop()
+	last, err := e.end(ctx)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("LOG at %s: %w", t, err)
 	}
-	low, high := max(info.State.FirstSeq, 1), info.State.LastSeq+1
-	for low < high {
-		mid := low + (high-low)/2
-		m, err := l.getMsg(ctx, streamLog, map[string]any{"seq": mid, "next_by_subj": ">"}) // some may be missing
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			high = mid
-		case err != nil:
+	if last == 0 {
+		info, err := l.info(ctx, streamLog)
+		if err != nil {
 			return 0, err
-		case bus.TimeOf(m.Time) < t:
-			low = m.Sequence + 1
-		default:
-			high = mid
 		}
+		return info.State.LastSeq + 1, nil
 	}
-	return low, nil
+	first, err := e.take(ctx)
+	return first.seq, err
 }
 
 // Next implements [bus.Reader].

@@ -103,13 +103,6 @@ func Outreaches(d *mesh.Definition) bool {
 	return false
 }
 
-type metadata struct {
-	Name        string            `json:"name"`
-	Namespace   string            `json:"namespace"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
-}
-
 // A run is one call of Compile.
 type run struct {
 	claims   map[string]mesh.Ref

@@ -9,10 +9,10 @@ import (
 
 // A groupObject is a document of kind ResourceGroup.
 type groupObject struct {
-	APIVersion string    `json:"apiVersion"`
-	Kind       string    `json:"kind"`
-	Metadata   metadata  `json:"metadata"`
-	Spec       groupSpec `json:"spec"`
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"`
+	Metadata   mesh.Metadata `json:"metadata"`
+	Spec       groupSpec     `json:"spec"`
 }
 
 type groupSpec struct {

@@ -11,9 +11,9 @@ import (
 var KindInventory = mesh.Kind{APIVersion: mesh.KindGlobalNamespace.APIVersion, Kind: "Inventory"}
 
 type inventoryObject struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   metadata `json:"metadata"`
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"`
+	Metadata   mesh.Metadata `json:"metadata"`
 	Spec       struct {
 		Clusters []member.Cluster `json:"clusters"`
 	} `json:"spec"`

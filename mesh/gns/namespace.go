@@ -12,7 +12,7 @@ import (
 type namespaceObject struct {
 	APIVersion string        `json:"apiVersion"`
 	Kind       string        `json:"kind"`
-	Metadata   metadata      `json:"metadata"`
+	Metadata   mesh.Metadata `json:"metadata"`
 	Spec       namespaceSpec `json:"spec"`
 }
 

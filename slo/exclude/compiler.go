@@ -90,17 +90,10 @@ func count(held map[mesh.Ref]string, gns string) int {
 
 // An object is a document of the kind.
 type object struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   metadata `json:"metadata"`
-	Spec       spec     `json:"spec"`
-}
-
-type metadata struct {
-	Name        string            `json:"name"`
-	Namespace   string            `json:"namespace"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"`
+	Metadata   mesh.Metadata `json:"metadata"`
+	Spec       spec          `json:"spec"`
 }
 
 type spec struct {

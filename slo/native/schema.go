@@ -5,17 +5,10 @@ import "evenkeel.dev/mesh"
 // The kind as it stands in files. What is understood but not done yet is here too, so that it is refused by name.
 
 type document struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   metadata `json:"metadata"`
-	Spec       spec     `json:"spec"`
-}
-
-type metadata struct {
-	Name        string            `json:"name"`
-	Namespace   string            `json:"namespace"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
+	APIVersion string        `json:"apiVersion"`
+	Kind       string        `json:"kind"`
+	Metadata   mesh.Metadata `json:"metadata"`
+	Spec       spec          `json:"spec"`
 }
 
 type spec struct {
