@@ -38,18 +38,19 @@ func (t Time) String() string { return t.Std().Format("2006-01-02T15:04:05.000Z"
 
 // Subject prefixes of LOG. A message's kind is the prefix of its subject; nothing else tells it.
 const (
-	SubjectFrame    = "log.frame."        // telemetry: log.frame.<writer>
-	SubjectTick     = "log.tick"          // one a second, from a lease holder
-	SubjectProposal = "log.proposal."     // wishes to change definitions: log.proposal.<kind>
-	SubjectResult   = "log.result."       // what shells did: log.result.<area>.<…>
-	SubjectCommit   = "log.commit."       // checkpoints: log.commit.<stage>.<partition>
-	SubjectDraft    = "log.draft."        // outputs of stages for other stages: log.draft.<area>.<type>
-	SubjectEvent    = "log.event."        // public outputs, which EVENTS publishes as evenkeel.<area>.<type>.<gns>.<…>
-	SubjectStatus   = "log.status."       // packed status frames: log.status.<area>.<partition>
-	SubjectLedger   = "log.ledger."       // packed minutes, kept 400 days: log.ledger.<area>.<partition>
-	SubjectDetail   = "log.detail."       // decisions in full: log.detail.<area>.<…>
-	SubjectRepair   = "log.result.repair" // what a person chose to mend damage
-	SubjectGap      = "log.gap"           // made by a Reader, never stored: messages are missing before this one
+	SubjectFrame       = "log.frame."        // telemetry: log.frame.<writer>
+	SubjectTick        = "log.tick"          // one a second, from a lease holder
+	SubjectProposal    = "log.proposal."     // wishes to change definitions: log.proposal.<kind>
+	SubjectResult      = "log.result."       // what shells did: log.result.<area>.<…>
+	SubjectObservation = "log.observation."  // what shells saw: log.observation.<area>.<cluster>
+	SubjectCommit      = "log.commit."       // checkpoints: log.commit.<stage>.<partition>
+	SubjectDraft       = "log.draft."        // outputs of stages for other stages: log.draft.<area>.<type>
+	SubjectEvent       = "log.event."        // public outputs, which EVENTS publishes as evenkeel.<area>.<type>.<gns>.<…>
+	SubjectStatus      = "log.status."       // packed status frames: log.status.<area>.<partition>
+	SubjectLedger      = "log.ledger."       // packed minutes, kept 400 days: log.ledger.<area>.<partition>
+	SubjectDetail      = "log.detail."       // decisions in full: log.detail.<area>.<…>
+	SubjectRepair      = "log.result.repair" // what a person chose to mend damage
+	SubjectGap         = "log.gap"           // made by a Reader, never stored: messages are missing before this one
 )
 
 // Header names of messages in LOG. Those that begin with "ce-" are CloudEvents attributes in NATS binary mode.
