@@ -22,6 +22,13 @@ type Ref struct {
 // needs to exist; while one does that others stand in, it is not deleted without them.
 var KindGlobalNamespace = Kind{APIVersion: "evenkeel.dev/v1beta1", Kind: "GlobalNamespace"}
 
+// Kinds of definitions that stages of the mesh read.
+var (
+	KindResourceGroup   = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "ResourceGroup"}
+	KindCluster         = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "Cluster"}
+	KindExternalService = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "ExternalService"}
+)
+
 // A Definition is one accepted object as the catalogue keeps it.
 type Definition struct {
 	Ref

@@ -24,9 +24,6 @@ import (
 	"evenkeel.dev/mesh/member"
 )
 
-// KindGroup is the kind ResourceGroup; the other one is [mesh.KindGlobalNamespace].
-var KindGroup = mesh.Kind{APIVersion: mesh.KindGlobalNamespace.APIVersion, Kind: "ResourceGroup"}
-
 // Bounds of what is defined.
 const (
 	maxNamespaces  = 500 // global namespaces; each is compared with all others
@@ -45,7 +42,9 @@ type Compiler struct{}
 func New() *Compiler { return &Compiler{} }
 
 // Kinds lists what it takes.
-func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{mesh.KindGlobalNamespace, KindGroup} }
+func (*Compiler) Kinds() []mesh.Kind {
+	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup}
+}
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of a GlobalNamespace is a
 // [member.GlobalNamespace], that of a ResourceGroup a [member.Group].
@@ -55,7 +54,7 @@ func (*Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]me
 	var out []mesh.Definition
 	for i := range docs {
 		r.from = len(r.problems)
-		if d := &docs[i]; d.Kind == KindGroup.Kind {
+		if d := &docs[i]; d.Kind == mesh.KindResourceGroup.Kind {
 			out = append(out, r.group(d))
 		} else {
 			out = append(out, r.globalNamespace(d))
@@ -79,7 +78,7 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
 			}
 			namespaces = append(namespaces, g)
-		case KindGroup:
+		case mesh.KindResourceGroup:
 			var g member.Group
 			if err := json.Unmarshal(d.Compiled, &g); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
@@ -96,7 +95,7 @@ func Outreaches(d *mesh.Definition) bool {
 	switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
 	case mesh.KindGlobalNamespace:
 		return true
-	case KindGroup:
+	case mesh.KindResourceGroup:
 		var g member.Group
 		return json.Unmarshal(d.Compiled, &g) != nil || g.GlobalNamespace == ""
 	}
