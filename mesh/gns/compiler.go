@@ -43,7 +43,7 @@ func New() *Compiler { return &Compiler{} }
 
 // Kinds lists what it takes.
 func (*Compiler) Kinds() []mesh.Kind {
-	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup}
+	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup, mesh.KindCluster, mesh.KindExternalService}
 }
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of a GlobalNamespace is a
