@@ -89,6 +89,7 @@ func Start(tb testing.TB, config Config) *Cluster {
 	_, c.direct = connect(tb, c.ca.kubeconfig("direct", "https://"+c.server, admin))
 
 	etcd := c.startEtcd()
+	tb.Cleanup(c.kill) // runs before each process is asked to end: nothing of it is kept, and asking takes seconds
 	c.startAPIServer(etcd)
 	c.WaitAPIServer()
 	c.startControllers()
@@ -97,6 +98,15 @@ func Start(tb testing.TB, config Config) *Cluster {
 	c.CreateNodes(config.Nodes)
 	tb.Logf("cluster %s with %d nodes is ready after %.1f s", c.Name, config.Nodes, time.Since(begun).Seconds())
 	return c
+}
+
+// kill ends all programs, the API server before etcd.
+func (c *Cluster) kill() {
+	for _, p := range []*peer.Process{c.Kwok, c.Scheduler, c.ControllerManager, c.APIServer, c.Etcd} {
+		if p != nil {
+			p.Kill()
+		}
+	}
 }
 
 // Prepare builds the programs of a cluster when they are not in the cache, so that the time it takes is not a test's.

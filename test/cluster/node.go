@@ -89,7 +89,8 @@ func (c *Cluster) KillAPIServer() {
 	c.APIServer.Kill()
 }
 
-// StartAPIServer starts a killed API server again, at the same address, and waits until it is ready.
+// StartAPIServer starts a killed API server again, at the same address, and waits until it is ready. The cluster's controllers come
+// back by themselves some 10 to 30 s later, for they wait longer after each try that failed.
 func (c *Cluster) StartAPIServer() {
 	c.tb.Helper()
 	c.APIServer.Restart()

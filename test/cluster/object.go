@@ -1,120 +1,18 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/util/retry"
 
 	"evenkeel.dev/test/peer"
 )
-
-// Apply applies all documents of a YAML text as `kubectl apply --server-side` does, in their order, and fails the test when one is refused.
-// Objects of a kind that was applied just before wait until the API server serves it.
-func (c *Cluster) Apply(text string) {
-	c.tb.Helper()
-	must(c.tb, c.TryApply(text))
-}
-
-// TryApply is Apply that returns what the API server refuses.
-func (c *Cluster) TryApply(text string) error {
-	return c.each(text, func(r dynamic.ResourceInterface, o *unstructured.Unstructured) error {
-		body, err := json.Marshal(o)
-		if err != nil {
-			return err
-		}
-		force := true
-		_, err = r.Patch(c.tb.Context(), o.GetName(), types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: "test", Force: &force})
-		return err
-	})
-}
-
-// Delete deletes the objects that a YAML text names; one that is not there is no error.
-func (c *Cluster) Delete(text string) {
-	c.tb.Helper()
-	must(c.tb, c.each(text, func(r dynamic.ResourceInterface, o *unstructured.Unstructured) error {
-		err := r.Delete(c.tb.Context(), o.GetName(), metav1.DeleteOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
-	}))
-}
-
-// each calls do for each document with the interface of its resource.
-func (c *Cluster) each(text string, do func(dynamic.ResourceInterface, *unstructured.Unstructured) error) error {
-	client, err := dynamic.NewForConfig(c.rest)
-	if err != nil {
-		return err
-	}
-	kinds, err := discovery.NewDiscoveryClientForConfig(c.rest)
-	if err != nil {
-		return err
-	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(kinds))
-	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096)
-	for {
-		o := &unstructured.Unstructured{}
-		if err := documents.Decode(o); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("a document of YAML: %w", err)
-		}
-		if len(o.Object) == 0 {
-			continue
-		}
-		what := fmt.Sprintf("%s %s/%s", o.GetKind(), o.GetNamespace(), o.GetName())
-		r, err := c.resource(client, mapper, o)
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		if err := do(r, o); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
-}
-
-// servedTimeout bounds how long a kind of a new CRD is waited for.
-const servedTimeout = 10 * time.Second
-
-// resource finds the resource of an object's kind.
-func (c *Cluster) resource(client dynamic.Interface, mapper *restmapper.DeferredDiscoveryRESTMapper, o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	kind := o.GroupVersionKind()
-	var mapping *meta.RESTMapping
-	err := peer.Poll(c.tb.Context(), servedTimeout, func() (err error) {
-		if mapping, err = mapper.RESTMapping(kind.GroupKind(), kind.Version); err != nil {
-			mapper.Reset()
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
-		return client.Resource(mapping.Resource), nil
-	}
-	if o.GetNamespace() == "" {
-		o.SetNamespace(metav1.NamespaceDefault)
-	}
-	return client.Resource(mapping.Resource).Namespace(o.GetNamespace()), nil
-}
 
 // Namespace creates a namespace unless it is there, and waits until pods can be created in it.
 func (c *Cluster) Namespace(name string) {
@@ -131,9 +29,7 @@ func (c *Cluster) Deployment(namespace, name string, replicas int32, labels map[
 	c.Namespace(namespace)
 	selected := map[string]string{"app": name}
 	all := map[string]string{"app": name}
-	for k, v := range labels {
-		all[k] = v
-	}
+	maps.Copy(all, labels)
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: all},
 		Spec: appsv1.DeploymentSpec{
