@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,6 +27,9 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 	pem  []byte
 }
+
+// spiffe is the scheme of the URI that names a workload in its certificate.
+const spiffe = "spiffe"
 
 // newAuthority makes one; its certificate and all that it issues are files in the folder.
 func newAuthority(tb testing.TB, dir, name string) *authority {
@@ -51,7 +55,7 @@ func newAuthority(tb testing.TB, dir, name string) *authority {
 // file is the path of the authority's own certificate.
 func (a *authority) file() string { return filepath.Join(a.dir, a.cert.Subject.CommonName+".crt") }
 
-// issue writes a certificate and its key. A subject with hosts is a server.
+// issue writes a certificate and its key. One with hosts is a server's; one with the URI of a workload is for both ends of mutual TLS.
 func (a *authority) issue(file string, subject pkix.Name, hosts ...string) (certFile, keyFile string) {
 	a.tb.Helper()
 	template := &x509.Certificate{
@@ -62,6 +66,9 @@ func (a *authority) issue(file string, subject pkix.Name, hosts ...string) (cert
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		if ip := net.ParseIP(h); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if u, err := url.Parse(h); err == nil && u.Scheme == spiffe {
+			template.URIs = []*url.URL{u}
+			template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 		} else {
 			template.DNSNames = append(template.DNSNames, h)
 		}

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"evenkeel.dev/test/peer"
 )
 
-var pods = flag.Int("pods", 5000, "pods of TestPeersManyPods")
+var pods = flag.Int("pods", 2000, "pods of TestPeersManyPods; make soak takes 5,000")
 
-// A harness that cannot carry 5,000 pods cannot show that the product can.
+// A harness that cannot carry thousands of pods cannot show that the product can.
 func TestPeersManyPods(t *testing.T) {
 	const perDeployment = 250
 	deployments := *pods / perDeployment
@@ -26,10 +28,8 @@ func TestPeersManyPods(t *testing.T) {
 	}
 	f.waitReady(t, "shop", deployments*perDeployment)
 	t.Logf("%d pods are Ready on %d nodes after %.1f s", deployments*perDeployment, c.nodes, time.Since(begun).Seconds())
-	var total int64
-	for _, p := range []interface{ RSS() (now, highest int64) }{c.Etcd, c.APIServer, c.ControllerManager, c.Scheduler, c.Kwok} {
+	for _, p := range []*peer.Process{c.Etcd, c.APIServer, c.ControllerManager, c.Scheduler, c.Kwok} {
 		_, highest := p.RSS()
-		total += highest
+		t.Logf("%s took %.0f s of a processor and %d MB", p.Name, p.CPU().Seconds(), highest>>20)
 	}
-	t.Logf("the cluster took %d MB at most", total>>20)
 }

@@ -35,6 +35,9 @@ var clusterPrograms = []program{
 
 var istiodProgram = program{name: "pilot-discovery", pkg: "istio.io/istio/pilot/cmd/pilot-discovery", tags: "vtprotobuf,disable_pgv"}
 
+// workloadProgram is the project's own; its tags are istiod's, so that what both need is compiled once.
+var workloadProgram = program{name: "workload", pkg: "./workload", tags: istiodProgram.tags}
+
 // A moduleFile is a file of a module that a program needs when it runs.
 type moduleFile struct{ module, path, name string }
 
@@ -63,6 +66,18 @@ func Istiod(tb testing.TB) string {
 	return kubernetesModule(tb, []program{istiodProgram}, istiodFiles)
 }
 
+// Workload builds test/kubernetes/workload, a service of a mesh without a proxy, and returns its path; when nothing changed that takes a
+// second.
+func Workload(tb testing.TB) string {
+	tb.Helper()
+	root := moduleRoot(tb)
+	path := filepath.Join(root, "bin", workloadProgram.name)
+	locked(tb, "kubernetes", func(ctx context.Context) error {
+		return workloadProgram.build(ctx, filepath.Join(root, "test", "kubernetes"), path, "")
+	})
+	return path
+}
+
 // kubernetesModule builds what is missing of the programs and copies the files that are missing. The lock is taken for each program anew:
 // one build at a time, each with its own bound of time.
 func kubernetesModule(tb testing.TB, programs []program, files []moduleFile) string {
@@ -70,7 +85,7 @@ func kubernetesModule(tb testing.TB, programs []program, files []moduleFile) str
 	source := filepath.Join(moduleRoot(tb), "test", "kubernetes")
 	dir := filepath.Join(cacheDir(tb), "go", "kubernetes-"+moduleDigest(tb, source)+"-"+runtime.GOARCH)
 	for _, p := range programs {
-		locked(tb, "kubernetes", func(ctx context.Context) error { return p.build(ctx, tb, source, dir) })
+		locked(tb, "kubernetes", func(ctx context.Context) error { return p.fetch(ctx, tb, source, dir) })
 	}
 	locked(tb, "kubernetes", func(ctx context.Context) error {
 		for _, f := range files {
@@ -97,15 +112,11 @@ func moduleDigest(tb testing.TB, dir string) string {
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
 }
 
-// build builds the program unless it is there. All are built with the same settings of cgo and paths, or what they share would be compiled
-// more than once.
-func (p program) build(ctx context.Context, tb testing.TB, source, dir string) error {
+// fetch builds the program unless it is there.
+func (p program) fetch(ctx context.Context, tb testing.TB, source, dir string) error {
 	path := filepath.Join(dir, p.name)
 	if _, err := os.Stat(path); err == nil {
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
 	}
 	module, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil {
@@ -117,13 +128,23 @@ func (p program) build(ctx context.Context, tb testing.TB, source, dir string) e
 	}
 	tb.Logf("building %s, which is not in the cache", p.name)
 	begun := time.Now()
+	if err := p.build(ctx, source, path, "-X k8s.io/component-base/version.gitVersion="+string(version[1])); err != nil {
+		return err
+	}
+	tb.Logf("built %s in %.0f s", p.name, time.Since(begun).Seconds())
+	return nil
+}
+
+// build builds the program. All are built with the same settings of cgo and paths, or what they share would be compiled more than once.
+func (p program) build(ctx context.Context, source, path, ldflags string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	env := []string{"CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off"}
-	ldflags := "-s -w -X k8s.io/component-base/version.gitVersion=" + string(version[1])
-	args := []string{"build", "-trimpath", "-tags", p.tags, "-ldflags", ldflags, "-o", path + ".part", p.pkg}
+	args := []string{"build", "-trimpath", "-tags", p.tags, "-ldflags", "-s -w " + ldflags, "-o", path + ".part", p.pkg}
 	if err := run(ctx, source, env, "go", args...); err != nil {
 		return fmt.Errorf("build %s (this test needs Go and its module proxy): %w", p.name, err)
 	}
-	tb.Logf("built %s in %.0f s", p.name, time.Since(begun).Seconds())
 	return os.Rename(path+".part", path)
 }
 
