@@ -109,10 +109,12 @@ func (c *Cluster) kill() {
 	}
 }
 
-// Prepare builds the programs of a cluster when they are not in the cache, so that the time it takes is not a test's.
+// Prepare builds all programs that are not in the cache, so that the time it takes is not a test's.
 func Prepare(tb testing.TB) {
 	tb.Helper()
 	peer.Kubernetes(tb)
+	peer.Istiod(tb)
+	peer.Workload(tb)
 }
 
 // REST returns a configuration for clients of an administrator, through Link, without a limit of the client's own.
