@@ -5,7 +5,7 @@ DATA  ?= data
 SEEDS ?= 8
 KILLS ?= 50
 CASES ?= 1000
-PODS  ?= 5000
+PODS  ?= 10000
 
 # The race detector needs a C compiler; without one the same tests run without it, and say so.
 RACE := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
@@ -44,7 +44,7 @@ test: ## everything, with real peers; the last line counts
 bench: ## samples per CPU-second, and CPU of an SLO a day, beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5 -days 1 -slos 1000' shortens)
 	$(GO) test -tags bench -count 1 -timeout 120m -run TestBench -v ./test/bench -args $(BENCH)
 
-soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus; 5,000 pods in a real cluster
+soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus; 10,000 pods in a real cluster
 	cd test/oracle && $(GO) test -count 1 -timeout 60m -run TestOracle -v . -cases $(CASES)
 	$(GO) test -tags peers -count 1 -timeout 300m -parallel 4 -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
 	$(GO) test -tags peers -count 1 -timeout 60m -run PeersManyPods -v ./test/cluster -args -pods $(PODS)

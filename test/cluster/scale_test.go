@@ -11,7 +11,7 @@ import (
 	"evenkeel.dev/test/peer"
 )
 
-var pods = flag.Int("pods", 2000, "pods of TestPeersManyPods; make soak takes 5,000")
+var pods = flag.Int("pods", 5000, "pods of TestPeersManyPods; make soak takes 10,000")
 
 // A harness that cannot carry thousands of pods cannot show that the product can.
 func TestPeersManyPods(t *testing.T) {
