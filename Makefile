@@ -5,6 +5,7 @@ DATA  ?= data
 SEEDS ?= 8
 KILLS ?= 50
 CASES ?= 1000
+PODS  ?= 10000
 
 # The race detector needs a C compiler; without one the same tests run without it, and say so.
 RACE := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
@@ -27,6 +28,7 @@ check: ## formatting, vet and the layer law
 	$(GO) vet ./...
 	$(GO) vet -tags peers,bench ./test/...
 	cd test/oracle && $(GO) vet ./...
+	cd test/kubernetes && CGO_ENABLED=0 $(GO) vet -trimpath -tags vtprotobuf,disable_pgv ./...
 	$(GO) test ./test/layers
 
 test: ## everything, with real peers; the last line counts
@@ -35,15 +37,17 @@ test: ## everything, with real peers; the last line counts
 	$(GO) test -json -shuffle=on $(RACE) $(PURE) 2>&1; \
 	$(GO) test -json -shuffle=on -timeout 20m $$($(GO) list ./... | grep -vxE "$$($(GO) list $(PURE) | paste -sd'|')") 2>&1; \
 	(cd test/oracle && $(GO) test -json -shuffle=on -timeout 20m ./...) 2>&1; \
+	$(GO) test -json -tags peers -timeout 55m -run PeersBuilt ./test/cluster 2>&1; \
 	$(GO) test -json -tags peers -timeout 60m -p 2 -parallel 4 -run Peers ./test/... 2>&1; \
 	} | ./bin/tally
 
 bench: ## samples per CPU-second, and CPU of an SLO a day, beside VictoriaMetrics and Prometheus (BENCH='-series 100000 -seconds 5 -days 1 -slos 1000' shortens)
 	$(GO) test -tags bench -count 1 -timeout 120m -run TestBench -v ./test/bench -args $(BENCH)
 
-soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus
+soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus; 10,000 pods in a real cluster
 	cd test/oracle && $(GO) test -count 1 -timeout 60m -run TestOracle -v . -cases $(CASES)
 	$(GO) test -tags peers -count 1 -timeout 300m -parallel 4 -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
+	$(GO) test -tags peers -count 1 -timeout 60m -run PeersManyPods -v ./test/cluster -args -pods $(PODS)
 
 clean: ## what was built here; the cache of peers stays
 	rm -rf bin evenkeel
