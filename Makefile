@@ -12,7 +12,7 @@ RACE := $(shell command -v $${CC:-gcc} >/dev/null 2>&1 && echo -race)
 PURE := ./bus ./mesh ./slo ./slo/notify ./ingest
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench soak clean
+.PHONY: help run build test check crds bench soak clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,9 @@ run: build ## start Evenkeel with the example definitions; data in ./data (DATA=
 
 build: ## ./evenkeel
 	$(GO) build -o evenkeel ./cmd/evenkeel
+
+crds: ## deploy/crds, from the compilers
+	$(GO) run ./test/crds deploy/crds
 
 check: ## formatting, vet and the layer law
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/inventory"
+	"evenkeel.dev/mesh/kube/definition"
 	"evenkeel.dev/slo"
 )
 
@@ -53,6 +55,8 @@ type app struct {
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
+	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
+	kubeNames   []string
 	intake      *intake // nil without the role ingest
 	outlet      *outlet // nil without the role notify
 	sloStats    *slo.Stats
@@ -139,7 +143,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.onClose(a.log.Close)
-	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: a.settings.Roles}); err != nil {
+	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: slices.Concat(a.settings.Roles, a.settings.kubeRoles())}); err != nil {
 		return err
 	}
 	a.onClose(func() error { a.members.Leave(); return nil })
@@ -209,6 +213,9 @@ func (a *app) openParts(context.Context) error {
 		}
 		a.folders = append(a.folders, f)
 	}
+	if err := a.openKube(); err != nil {
+		return err
+	}
 	if a.settings.Has(RoleIngest) {
 		if a.intake, err = newIntake(a); err != nil {
 			return err
@@ -260,6 +267,9 @@ func (a *app) run(ctx context.Context) error {
 	for _, f := range a.folders {
 		outer.Go(func() error { return again(a.logger, "config folder", f.run)(edge) })
 	}
+	for i, s := range a.kube {
+		outer.Go(func() error { return again(a.logger, "definitions of cluster "+a.kubeNames[i], s.Run)(edge) })
+	}
 	if a.intake != nil {
 		outer.Go(func() error { return again(a.logger, "scraper", a.intake.scrape)(edge) })
 	}
@@ -275,7 +285,7 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
 		parts["stages"] = a.worker.Run
 	}
-	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders) > 0 {
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube) > 0 {
 		parts["log reader"] = a.watcher.run
 		parts["copy of catalogue"] = a.catalogue.follow
 	}

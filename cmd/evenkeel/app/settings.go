@@ -53,13 +53,16 @@ func Roles() []string {
 
 // Settings say how a process runs. The flags of "evenkeel run" are its fields, with the same defaults; [Sections] stand in the settings file only.
 type Settings struct {
-	Config      []string // folders with definitions
-	Data        string
-	Secrets     string // folder that "file:" references of notification targets point into; default Data/secrets
-	HTTP        string
-	OTLPGRPC    string
-	ExternalURL string
-	Roles       []string
+	Config []string // folders with definitions
+	// Clusters whose custom resources are definitions, as NAME or NAME=CONTEXT, and those of them that may define global namespaces.
+	DefinitionsFromKube, DefinitionsTrusted []string
+	Kubeconfig                              string
+	Data                                    string
+	Secrets                                 string // folder that "file:" references of notification targets point into; default Data/secrets
+	HTTP                                    string
+	OTLPGRPC                                string
+	ExternalURL                             string
+	Roles                                   []string
 
 	NATSListen                                     string
 	NATSTLSCert, NATSTLSKey, NATSTLSClientCA       string
@@ -144,7 +147,7 @@ func (s *Settings) Validate() error {
 	if s.Secrets == "" {
 		s.Secrets = s.Data + "/secrets"
 	}
-	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders())
+	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders(), s.validateKube())
 }
 
 func (s *Settings) validateNATS() error {
