@@ -51,6 +51,7 @@ type Config struct {
 	NewWriter  func() uint64   // another random incarnation, for after an append whose outcome stays unknown
 	Now        func() bus.Time // the clock that samples are judged by
 	Limits     Limits
+	Watcher    Watcher // looks at series beside the objectives; may be nil
 }
 
 var (
