@@ -156,31 +156,33 @@ func (c *call) sideSince(first uint32) (Side, bool) {
 	return 0, false
 }
 
-// ends says who the ends of a call are. Of the end that a bound sender speaks for, its identity says the global namespace; of every other, the inventory.
+// ends says who the ends of a call are. Of the end that a bound sender speaks for, its identity says the global namespace; of every other the inventory, and
+// where that does not know it, the sender's again: the call is in no other's picture.
 func (s *Stage) ends(k key, side Side) (src, dst EndView) {
-	src, dst = s.end(k.source), s.end(k.destination)
+	src, srcKnown := s.end(k.source)
+	dst, dstKnown := s.end(k.destination)
 	if k.stamp != "" {
-		if side != SideDestination && src.Service != Unknown {
+		if (side != SideDestination || !srcKnown) && src.Service != Unknown {
 			src.GlobalNamespace = k.stamp
 		}
-		if side != SideSource {
+		if (side != SideSource || !dstKnown) && dst.Service != Unknown {
 			dst.GlobalNamespace = k.stamp
 		}
 	}
 	return src, dst
 }
 
-// end looks a service up in the inventory. A cluster that the inventory does not know (Istio's default is "Kubernetes") and what is "" match any; where
+// end looks a service up in the inventory, and reports whether that knows it. A cluster that the inventory does not know (Istio's default is "Kubernetes") and what is "" match any; where
 // the matches are not of one global namespace, it is in none.
-func (s *Stage) end(e End) EndView {
-	v := EndView{Cluster: e.Cluster, Namespace: e.Namespace, Service: e.Service}
+func (s *Stage) end(e End) (v EndView, known bool) {
+	v = EndView{Cluster: e.Cluster, Namespace: e.Namespace, Service: e.Service}
 	if e.Service == Unknown {
-		return v
+		return v, false
 	}
 	at := s.homes[e.Service]
 	if home, ok := at[place{e.Cluster, e.Namespace}]; ok {
 		v.GlobalNamespace = home
-		return v
+		return v, true
 	}
 	v.GlobalNamespace = inventory.DefaultGlobalNamespace
 	var found []place
@@ -192,13 +194,13 @@ func (s *Stage) end(e End) EndView {
 		}
 	}
 	if len(homes) != 1 {
-		return v
+		return v, len(homes) > 1
 	}
 	v.GlobalNamespace = at[found[0]]
 	if len(found) == 1 {
 		v.Cluster, v.Namespace = found[0].cluster, found[0].namespace
 	}
-	return v
+	return v, true
 }
 
 // clusterOf reports whether a service is known in a cluster.

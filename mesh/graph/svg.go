@@ -71,7 +71,14 @@ type drawing struct {
 
 func (d *drawing) f(format string, args ...any) { fmt.Fprintf(&d.b, format, args...) }
 
-func esc(s string) string { return html.EscapeString(clean(s)) }
+// esc makes text fit for XML; lines stay lines.
+func esc(s string) string {
+	parts := strings.Split(s, "\n")
+	for i := range parts {
+		parts[i] = html.EscapeString(clean(parts[i]))
+	}
+	return strings.Join(parts, "&#10;")
+}
 
 // band draws the box of a cluster; what is in none has no box.
 func (d *drawing) band(i int) {
