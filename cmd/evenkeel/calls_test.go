@@ -24,6 +24,9 @@ func TestMeshGraph(t *testing.T) {
 		if code != want {
 			t.Errorf("evenkeel %s: exit %d: %s", line, code, errs)
 		}
+		if strings.HasPrefix(out, "<svg ") {
+			out = "" // its look is a matter of mesh/graph
+		}
 		all.WriteString("$ evenkeel " + line + "\n" + withoutAges(out))
 	}
 	golden(t, "calls.txt", all.String())

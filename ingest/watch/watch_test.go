@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -360,4 +361,22 @@ func BenchmarkWatched100k(b *testing.B) {
 		h.pass(keys[at:at+size], &v)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/sample")
+}
+
+func BenchmarkMemory(b *testing.B) {
+	// What a watched series takes, with its place in the gate's table; there are 100 to an edge.
+	for b.Loop() {
+		const n = 100_000
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		h := newHouse(b, Limits{})
+		for i := range n {
+			h.send(ingest.Sender{Name: "s"}, h.now, 0, sample{request("source_canonical_service", fmt.Sprint("web-", i/100), "pod", fmt.Sprint(i%100)), 0})
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc-(16<<20))/n, "B/series") // less the filter of fixed size
+		runtime.KeepAlive(h)
+	}
 }
