@@ -146,6 +146,15 @@ func (g *Gate) SetObjectives(revision uint64, objectives []slo.Objective) {
 	g.view.Store(next)
 }
 
+// Reconsider forgets which series nobody needs, so that they are looked at again: a [Watcher] may have room by now.
+func (g *Gate) Reconsider() {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	next := *g.view.Load()
+	next.filter = newFilter(g.limits.FilterBytes)
+	g.view.Store(&next)
+}
+
 // Revision returns the catalogue revision of the last SetObjectives.
 func (g *Gate) Revision() uint64 { return g.view.Load().revision }
 

@@ -43,17 +43,13 @@ func (a *Arrival) learn(h Hash, ls bus.Labels, flags uint64) (Ref, error) {
 	mask, hits := v.index.match(c.namespace, ls, a.hits[:0])
 	a.hits = hits[:0]
 	a.tellBeside(c.namespace, ls)
-	watch := g.watch(a.sender, ls, flags)
+	if s := v.table.rematch(h, v.gen, mask); s != nil && (mask != 0 || s.watch() != 0) {
+		return Ref{series: s}, nil // watched as it was
+	}
+	watch := g.rewatch(a, h, ls, flags)
 	if mask == 0 && watch == 0 {
 		a.ignore(h)
 		return Ref{}, nil
-	}
-	if s := v.table.rematch(h, v.gen, mask); s != nil {
-		g.unwatch(watch) // it stands as it was
-		return Ref{series: s}, nil
-	}
-	if s := v.table.remove(h, v.gen); s != nil {
-		g.forget(s)
 	}
 	if mask == 0 {
 		return a.see(h, watch, flags), nil
@@ -72,7 +68,7 @@ func (a *Arrival) learn(h Hash, ls bus.Labels, flags uint64) (Ref, error) {
 func (a *Arrival) ignore(h Hash) {
 	g, v := a.gate, a.view
 	if s := v.table.remove(h, v.gen); s != nil {
-		g.forget(s)
+		g.forget(s, 0)
 	}
 	if !a.sender.mayFilter(&g.limits, v.gen, a.now) {
 		g.stats.unremembered.Add(1)
@@ -97,7 +93,7 @@ func (a *Arrival) keep(h Hash, ls bus.Labels, space string, src *source, mask, f
 	s.mask.Store(mask)
 	kept, mine := v.table.add(h, v.gen, a.minute, s)
 	if !mine {
-		g.forget(s)
+		g.forget(s, kept.watch())
 	}
 	return Ref{series: kept}, nil
 }

@@ -261,7 +261,7 @@ func (g *Gate) sweep(now bus.Time) {
 	for range min((int64(now)-next)/int64(every)+1, tableShards) {
 		i := int(g.sweeper.shard.Add(1)) % tableShards
 		g.table.sweep(i, before, func(s *series) {
-			g.forget(s)
+			g.forget(s, 0)
 			g.stats.forgotten.Add(1)
 		})
 		g.histograms.sweep(i%histogramShards, before)

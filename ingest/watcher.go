@@ -44,15 +44,28 @@ func (a *Arrival) see(h Hash, watch uint32, flags uint64) Ref {
 	s := &series{source: a.sources[0].src, marks: watch<<watchShift | uint32(flags)&flagBits}
 	kept, mine := a.view.table.add(h, a.view.gen, a.minute, s)
 	if !mine {
-		a.gate.forget(s)
+		a.gate.forget(s, kept.watch())
 	}
 	return Ref{series: kept}
 }
 
-// forget gives back what a series took.
-func (g *Gate) forget(s *series) {
+// forget gives back what a series took, but for a number that another series has now.
+func (g *Gate) forget(s *series, stays uint32) {
 	if s.space != nil {
 		g.bounds.release(s)
 	}
-	g.unwatch(s.watch())
+	if s.watch() != stays {
+		g.unwatch(s.watch())
+	}
+}
+
+// rewatch takes a series out of the table that definitions have made another one, and returns the number under which it was or is now watched.
+func (g *Gate) rewatch(a *Arrival, h Hash, ls bus.Labels, flags uint64) uint32 {
+	if s := a.view.table.remove(h, a.view.gen); s != nil && s.watch() != 0 {
+		g.forget(s, s.watch())
+		return s.watch()
+	} else if s != nil {
+		g.forget(s, 0)
+	}
+	return g.watch(a.sender, ls, flags)
 }

@@ -64,7 +64,7 @@ func istio(s *ingest.Sender, ls bus.Labels, name string) (edgeKey, what, bool) {
 	k.version, k.stamp = get("destination_canonical_revision"), s.GlobalNamespace
 	own, other := &k.destination, &k.source
 	switch ls.Get("reporter") {
-	case "destination":
+	case "destination", "waypoint": // a waypoint stands before the called service
 		k.caller = get("source_principal")
 		if !w.bucket() {
 			w |= security(ls.Get("connection_security_policy"))

@@ -309,6 +309,40 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+func TestDefinitionsDoNotDisturb(t *testing.T) {
+	// With each change of definitions the picture would lose calls, or bounds would keep out for ever what once had no room.
+	h := newHouse(t, Limits{SenderSeries: 1})
+	sel, err := bus.NewSelector([]bus.Matcher{{Name: "__name__", Type: bus.MatchEqual, Value: "istio_requests_total"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := slo.Expr{Terms: []slo.Term{{Factor: slo.MustDecimal("1"), Selector: sel}}}
+	other := request("source_canonical_service", "other")
+	for i := range 6 {
+		var os []slo.Objective
+		if i%3 == 1 {
+			os = []slo.Objective{{Service: "s", Name: "n", SLI: slo.SLI{Good: &e, Total: e}}}
+		}
+		h.gate.SetObjectives(uint64(i+1), os)
+		h.now += 15 * bus.Second
+		h.send(ingest.Sender{Name: "a"}, h.now, 0, sample{request(), 100 * float64(i)}, sample{other, 1})
+	}
+	if got := h.counts(); len(got) != 1 || got[0].Requests != 500 {
+		t.Errorf("%+v, want 500", got)
+	}
+	h.of.config.Limits.SenderSeries = 2
+	for i := range 3 {
+		h.now += 15 * bus.Second
+		h.send(ingest.Sender{Name: "a"}, h.now, 0, sample{other, 10 * float64(i)})
+		if i == 0 {
+			h.gate.Reconsider()
+		}
+	}
+	if got := h.counts(); len(got) != 1 || got[0].Requests != 10 || got[0].Source.Service != "other" {
+		t.Errorf("after there was room: %+v", got)
+	}
+}
+
 // steady is a house that watches n series of n/100 edges.
 func steady(t testing.TB, n int) (*house, []sample) {
 	h := newHouse(t, Limits{})

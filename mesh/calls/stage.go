@@ -141,18 +141,22 @@ func (s *Stage) observe(r *bus.Record) {
 	}
 	w.number, w.heard, w.over = o.Number, s.now, o.Over
 	s.stats.Observations++
-	// The span ends now, by the log's clock: a writer's own may be wrong.
-	from := s.now - min(max(o.To-o.From, 0), Kept-bus.Minute)
+	// The span is by the writer's clock; where that cannot be, it ends now. What could not be appended for a while stays where it was.
+	to := min(o.To, s.now)
+	if s.now-to > Kept {
+		to = s.now
+	}
+	from := to - min(o.To-o.From, Kept-bus.Minute)
 	if s.since == 0 {
 		s.since = from
 	}
 	for i := range counts {
-		s.take(&counts[i], from)
+		s.take(&counts[i], from, to)
 	}
 }
 
 // take adds one count to its call.
-func (s *Stage) take(n *Count, from bus.Time) {
+func (s *Stage) take(n *Count, from, to bus.Time) {
 	k := key{n.Source, n.Destination, n.Stamp}
 	c := s.calls[k]
 	fresh := c == nil
@@ -175,7 +179,7 @@ func (s *Stage) take(n *Count, from bus.Time) {
 		c.versions[version] = &[sides]ring{}
 		s.edges++
 	}
-	spread(from, s.now, &n.Counts, c.versions[version][n.Side].add)
+	spread(from, to, &n.Counts, c.versions[version][n.Side].add)
 	c.heard[n.Side], c.last = s.now, s.now
 	if n.Principal != "" {
 		c.principal = n.Principal

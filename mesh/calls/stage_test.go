@@ -175,6 +175,16 @@ func TestRepeatsAndSpans(t *testing.T) {
 	if five := w.s.Calls(5 * bus.Minute)[0]; five.Requests < 4000 || five.Requests > 5000 {
 		t.Errorf("in the last five minutes: %+v", five)
 	}
+	w.now += 30 * bus.Minute // the log was away, and what was counted then comes now
+	w.step(Subject("w"), Split(Observation{Writer: "w", Number: 10, From: w.now - 25*bus.Minute, To: w.now - 24*bus.Minute}, []Count{counted("late", "cart", 7, 0)})[0])
+	if at := func(d bus.Time) (n uint64) {
+		for _, v := range w.s.Calls(d) {
+			n += v.Requests
+		}
+		return n
+	}; at(15*bus.Minute) != 0 || at(30*bus.Minute) != 7 {
+		t.Errorf("what comes late: %d in 15 minutes, %d in 30", at(15*bus.Minute), at(30*bus.Minute))
+	}
 	for _, bad := range []string{`{`, `{"v":2,"writer":"w","n":99}`, `{"v":1,"writer":"w","n":99,"names":["a"],"rows":[[0,0,0,0,0,0,0,0,1,0]]}`, `{"v":1,"writer":"w","n":99,"names":["a"],"rows":[[0]]}`} {
 		r := bus.Record{Time: w.now, Subject: Subject("w"), Data: []byte(bad)}
 		if out, err := w.s.Step(&r); err != nil || len(out) > 0 {
@@ -289,6 +299,43 @@ func TestCutAnywhere(t *testing.T) {
 				t.Fatalf("seed %d, step %d: %s", seed, i, diff)
 			}
 		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	// A broken observation would stop the stage, and with it the picture, for good.
+	b, err := json.Marshal(Split(Observation{Writer: "w", Number: 1, To: 5}, []Count{counted("a", "b", 1, 1)})[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b, []byte("x"))
+	f.Fuzz(func(t *testing.T, data, rings []byte) {
+		s := New()
+		for _, r := range []bus.Record{{Time: 1_800_000_000_000, Subject: Subject("w"), Data: data}, {Time: 1_800_000_060_000, Subject: bus.SubjectTick}} {
+			if _, err := s.Step(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Calls(bus.Hour)
+		for err := error(nil); err == nil && len(rings) > 0; {
+			_, rings, err = readRing(rings)
+		}
+	})
+}
+
+func BenchmarkCalls(b *testing.B) {
+	// What one look at a full picture costs.
+	w := newWorld(b)
+	for range 60 {
+		var counts []Count
+		for i := range EdgesMax {
+			counts = append(counts, counted(fmt.Sprintf("web-%d", i), fmt.Sprintf("cart-%d", i%1000), 1000, 10))
+		}
+		w.see(counts...)
+		w.tick(50 * bus.Second)
+	}
+	for b.Loop() {
+		w.s.Calls(bus.Hour)
 	}
 }
 

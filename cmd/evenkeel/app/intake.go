@@ -68,15 +68,22 @@ func (in *intake) scrape(ctx context.Context) error { return in.jobs.Run(ctx) }
 // Calls are reported so often; a picture that is ten seconds old is young enough.
 const (
 	callsEvery   = 10 * time.Second
-	callsTimeout = 5 * time.Second // of the last report, when the process ends
+	callsTimeout = 5 * time.Second  // of the last report, when the process ends
+	callsAgain   = 30 * time.Minute // after which series that bounds kept out are looked at again
 )
 
 // reportCalls appends what was seen of calls, until ctx ends and once more then. What cannot be appended now is offered again by the next report.
 func (in *intake) reportCalls(ctx context.Context) error {
-	t := time.NewTicker(callsEvery)
+	t, again := time.NewTicker(callsEvery), time.NewTicker(callsAgain)
 	defer t.Stop()
-	for {
+	defer again.Stop()
+	for over := in.calls.Stats().Over; ; {
 		select {
+		case <-again.C:
+			if n := in.calls.Stats().Over; n != over {
+				over = n
+				in.gate.Reconsider()
+			}
 		case <-t.C:
 			if err := in.calls.Report(ctx, now()); err != nil && ctx.Err() == nil {
 				return err // it is told, and begun again after a pause
