@@ -78,6 +78,21 @@ func (n *Node) take(f *calls.Figures) {
 	}
 }
 
+// sum adds up the nodes of a cluster.
+func (g *Graph) sum(cluster string) Node {
+	var all Node
+	for i := range g.Nodes {
+		n := &g.Nodes[i]
+		if n.Cluster != cluster || !n.Called {
+			continue
+		}
+		all.Called = true
+		all.RPS, all.Requests, all.Failed = all.RPS+n.RPS, all.Requests+n.Requests, all.Failed+n.Failed
+		all.P99Ms, all.P99Above = max(all.P99Ms, n.P99Ms), all.P99Above || n.P99Above
+	}
+	return all
+}
+
 // label is the node's name for people.
 func (n *Node) label() string {
 	switch {
@@ -127,6 +142,18 @@ func (e *Edge) security() string {
 		return "PLAINTEXT"
 	}
 	return fmt.Sprintf("mTLS %s %%, PLAINTEXT", short(100**e.MutualTLSRatio))
+}
+
+// versions says how the calls are shared out, where there is more than one version of the called service.
+func (e *Edge) versions() string {
+	if len(e.CallView.Versions) < 2 || e.Requests == 0 {
+		return ""
+	}
+	var parts []string
+	for _, v := range e.CallView.Versions {
+		parts = append(parts, fmt.Sprintf("%s %s %%", clean(cmp.Or(v.Name, "unknown")), short(100*float64(v.Requests)/float64(e.Requests))))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // failing reports whether one of a hundred calls or more fails.

@@ -53,10 +53,12 @@ func call(src, dst calls.EndView, requests, failed, plain uint64, bucket int) ca
 
 // shop has roots, a cycle, a call to itself, plaintext, errors, another global namespace, and a cycle that nobody enters.
 func shop() *Graph {
+	canary := call(at("eu-1", "cart"), at("us-1", "payment"), 600, 30, 0, 13)
+	canary.Versions = []calls.VersionView{{Name: "v1", Figures: calls.Figures{Requests: 570}}, {Name: "v2", Figures: calls.Figures{Requests: 30}}}
 	web, cart, pay := at("eu-1", "web"), at("eu-1", "cart"), at("us-1", "payment")
 	unknown := calls.EndView{Service: calls.Unknown}
 	return New("Calls of shop, last 15m", []calls.CallView{
-		call(unknown, web, 6000, 3, 6000, 3), call(web, cart, 3000, 0, 0, 4), call(web, at("eu-1", "catalog-service-with-a-very-long-name-indeed"), 9000, 0, 0, 2), call(cart, pay, 600, 30, 0, 13),
+		call(unknown, web, 6000, 3, 6000, 3), call(web, cart, 3000, 0, 0, 4), call(web, at("eu-1", "catalog-service-with-a-very-long-name-indeed"), 9000, 0, 0, 2), canary,
 		call(pay, cart, 60, 0, 0, 14), call(cart, cart, 30, 0, 0, 0), call(pay, at("us-1", "ledger"), 600, 0, 10, 5), call(calls.EndView{Other: true}, at("us-1", "ledger"), 120, 0, 0, 5),
 		call(web, pay, 1, 0, 0, 3), call(at("ap-1", "left"), at("ap-1", "right"), 5, 0, 0, 1), call(at("ap-1", "right"), at("ap-1", "left"), 5, 0, 0, 1),
 	}, func(_, service string) string {

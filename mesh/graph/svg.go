@@ -86,9 +86,10 @@ func (d *drawing) band(i int) {
 	if b.cluster == "" {
 		return
 	}
+	sum := d.g.sum(b.cluster)
 	hue := hues[i%len(hues)]
 	d.f(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="10" fill="hsl(%d 70%% 50%%)" fill-opacity=".09" stroke="hsl(%d 60%% 50%%)" stroke-opacity=".6"/>`+"\n", b.left, b.top, b.right-b.left, b.bottom-b.top, hue, hue)
-	d.f(`<text class="cluster" x="%.1f" y="%.1f">%s</text>`+"\n", b.left+10, b.top+18, esc(cut(b.cluster, int(b.right-b.left-20)/7)))
+	d.f(`<text class="cluster" x="%.1f" y="%.1f">%s</text>`+"\n", b.left+10, b.top+18, esc(cut(join("  ·  ", b.cluster, sum.figures()), int(b.right-b.left-20)/7)))
 }
 
 func cut(s string, n int) string {
@@ -154,7 +155,7 @@ func (d *drawing) edge(i int) {
 		line += " plain"
 	}
 	path, x, y, dir := d.path(i)
-	title := join("\n", d.g.Nodes[e.From].label()+" → "+d.g.Nodes[e.To].label(), rps(e.RPS), errorText(e.Failed, e.Requests), e.latency(), e.security())
+	title := join("\n", d.g.Nodes[e.From].label()+" → "+d.g.Nodes[e.To].label(), rps(e.RPS), errorText(e.Failed, e.Requests), e.latency(), e.security(), e.versions())
 	d.f(`<g><title>%s</title><path class="edge%s" stroke-width="%.1f" d="%s"/>`, esc(title), line, d.thick(e), path)
 	d.f(`<path class="tip%s" d="M%.1f %.1f l%.1f -4.5 v9 z"/></g>`+"\n", class, x, y, -dir*9)
 }

@@ -60,7 +60,7 @@ func (t *tree) below(i int, indent string) {
 		case t.shown[e.To] && len(t.out[e.To]) > 0:
 			note = "(shown above)"
 		}
-		t.lines = append(t.lines, [2]string{indent + branch + n.label(), join("  ", n.where(), join(" · ", rps(e.RPS), errorText(e.Failed, e.Requests), e.latency(), e.security()), n.State, note)})
+		t.lines = append(t.lines, [2]string{indent + branch + n.label(), join("  ", n.where(), join(" · ", rps(e.RPS), errorText(e.Failed, e.Requests), e.latency(), e.security()), e.versions(), n.State, note)})
 		if note == "" {
 			t.below(e.To, indent+deeper)
 		}
