@@ -83,7 +83,7 @@ func cutCalls(id Identity, all []calls.CallView, seconds float64) []calls.CallVi
 			continue
 		}
 		if !src && v.Source.Service != calls.Unknown {
-			v.Source, v.Principal = calls.EndView{Other: true}, ""
+			v.Source, v.Principal, v.Versions = calls.EndView{Other: true}, "", []calls.VersionView{}
 		}
 		if !dst && v.Destination.Service != calls.Unknown {
 			v.Destination, v.Versions = calls.EndView{Other: true}, []calls.VersionView{}

@@ -35,6 +35,7 @@ func meshCommand(c *cli) *cobra.Command {
 type callFlags struct {
 	gns, service, span string
 	output, out        string
+	versions           bool
 }
 
 func (f *callFlags) register(cmd *cobra.Command, forms ...string) {
@@ -84,6 +85,7 @@ other end is then "another global namespace". docs/mesh-graph.md says which metr
 		Args:    cobra.NoArgs,
 	}
 	f.register(cmd, "text", "svg", "dot", "json", "yaml")
+	cmd.Flags().BoolVar(&f.versions, "versions", false, "show each version of a service by itself")
 	cmd.Flags().StringVar(&f.out, "out", "", "write to this file, and not to the standard output")
 	cmd.RunE = do(func(cmd *cobra.Command, _ []string) error { return c.graph(cmd.Context(), &f) })
 	return cmd
@@ -109,6 +111,9 @@ func (c *cli) graph(ctx context.Context, f *callFlags) error {
 	}
 	if len(in.Items) == 0 && f.output == "text" {
 		return nil
+	}
+	if f.versions {
+		in.Items = graph.Versions(in.Items)
 	}
 	if err := draw(graph.New(f.title(), in.Items, c.objectives(ctx, f.gns)), &b); err != nil {
 		return err

@@ -15,7 +15,7 @@ func TestMeshGraph(t *testing.T) {
 	}
 	s, env := serveAnswers(t, map[string]string{"GET /api/v1/calls": string(b), "GET /api/v1/slos": `{"items":[{"globalNamespace":"shop","service":"cart","state":"VIOLATION"},{"globalNamespace":"shop","service":"cart","state":"HEALTHY"}]}`})
 	var all strings.Builder
-	for _, line := range []string{"mesh graph", "mesh graph --gns shop --range 15m -o svg", "mesh graph --service cart -o dot", "mesh plaintext --gns shop", "mesh plaintext --service ledger -o yaml"} {
+	for _, line := range []string{"mesh graph", "mesh graph --gns shop --range 15m -o svg", "mesh graph --service cart -o dot", "mesh graph --versions", "mesh plaintext --gns shop", "mesh plaintext --service ledger -o yaml"} {
 		want := exitDone
 		if strings.Contains(line, "plaintext") {
 			want = exitNo

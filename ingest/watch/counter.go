@@ -58,13 +58,14 @@ func (c *counter) read(now bus.Time, r *ingest.Reading) float64 {
 
 // An edgeKey is what [calls.Count] tells edges by.
 type edgeKey struct {
-	source, destination    calls.End
-	version, stamp, caller string // caller is its identity
-	side                   calls.Side
+	source, destination calls.End
+	caller, version     string // versions
+	stamp, principal    string
+	side                calls.Side
 }
 
-func (k *edgeKey) names() [9]*string {
-	return [9]*string{&k.source.Cluster, &k.source.Namespace, &k.source.Service, &k.destination.Cluster, &k.destination.Namespace, &k.destination.Service, &k.version, &k.stamp, &k.caller}
+func (k *edgeKey) names() [10]*string {
+	return [10]*string{&k.source.Cluster, &k.source.Namespace, &k.source.Service, &k.destination.Cluster, &k.destination.Namespace, &k.destination.Service, &k.caller, &k.version, &k.stamp, &k.principal}
 }
 
 const nameMax = 256 // bytes
@@ -117,7 +118,7 @@ func (e *edge) add(w what, grown float64) bool {
 // report returns the whole numbers that were counted, and reports whether there are any.
 func (e *edge) report() (calls.Count, bool) {
 	k := &e.key
-	out := calls.Count{Source: k.source, Destination: k.destination, Version: k.version, Side: k.side, Stamp: k.stamp, Principal: k.caller}
+	out := calls.Count{Source: k.source, Destination: k.destination, Caller: k.caller, Version: k.version, Side: k.side, Stamp: k.stamp, Principal: k.principal}
 	some := false
 	take := func(i what) uint64 {
 		n := uint64(e.n[i])
@@ -137,6 +138,6 @@ func compareCounts(a, b *calls.Count) int {
 	end := func(x, y *calls.End) int {
 		return cmp.Or(strings.Compare(x.Cluster, y.Cluster), strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Service, y.Service))
 	}
-	return cmp.Or(end(&a.Destination, &b.Destination), end(&a.Source, &b.Source), strings.Compare(a.Version, b.Version), cmp.Compare(a.Side, b.Side),
+	return cmp.Or(end(&a.Destination, &b.Destination), end(&a.Source, &b.Source), strings.Compare(a.Version, b.Version), strings.Compare(a.Caller, b.Caller), cmp.Compare(a.Side, b.Side),
 		strings.Compare(a.Stamp, b.Stamp), strings.Compare(a.Principal, b.Principal))
 }

@@ -61,11 +61,11 @@ func istio(s *ingest.Sender, ls bus.Labels, name string) (edgeKey, what, bool) {
 		Cluster: get("destination_cluster"), Namespace: cmp.Or(get("destination_service_namespace"), get("destination_workload_namespace")),
 		Service: cmp.Or(get("destination_canonical_service"), get("destination_service_name"), get("destination_workload"), calls.Unknown),
 	}
-	k.version, k.stamp = get("destination_canonical_revision"), s.GlobalNamespace
+	k.caller, k.version, k.stamp = get("source_canonical_revision"), get("destination_canonical_revision"), s.GlobalNamespace
 	own, other := &k.destination, &k.source
 	switch ls.Get("reporter") {
 	case "destination", "waypoint": // a waypoint stands before the called service
-		k.caller = get("source_principal")
+		k.principal = get("source_principal")
 		if !w.bucket() {
 			w |= security(ls.Get("connection_security_policy"))
 		}
@@ -158,7 +158,7 @@ func graph(s *ingest.Sender, ls bus.Labels, part string) (edgeKey, what, bool) {
 			Cluster: cmp.Or(s.Cluster, get("_k8s_cluster_name"), ls.Get("cluster")), Namespace: cmp.Or(get("_k8s_namespace_name"), get("_service_namespace")), Service: get(""),
 		}
 	}
-	k.source, k.destination, k.version = end("client"), end("server"), ls.Get("server_service_version")
+	k.source, k.destination, k.caller, k.version = end("client"), end("server"), ls.Get("client_service_version"), ls.Get("server_service_version")
 	if k.source.Service == "" || k.source.Service == "user" { // the connector's name of who is not traced
 		k.source = calls.End{Service: calls.Unknown}
 	}

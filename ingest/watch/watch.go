@@ -37,7 +37,7 @@ import (
 
 // Limits are the bounds of [Calls]. A zero field means its default.
 type Limits struct {
-	Edges        int // pairs of services, each version of the called one by itself and each side that reports; default 20,000
+	Edges        int // pairs of services, each pair of versions, identity of the caller and reporting side by itself; default 20,000
 	Series       int // in all, each about 300 bytes; default 1,000,000
 	SenderSeries int // of one sender; default 250,000. Buckets of latency get three quarters of it, so that requests are counted first
 }

@@ -44,6 +44,7 @@ type End struct {
 // A Count is what one side told of one edge in a span of time.
 type Count struct {
 	Source, Destination End
+	Caller              string // version of the caller
 	Version             string // of the called service
 	Side                Side
 	Stamp               string // global namespace that the sender is bound to; "" of one that may speak for all
@@ -88,7 +89,7 @@ func (c *Counts) set(f []uint64) {
 }
 
 // An Observation is what a writer saw of calls in a span of time. Observations of a writer are numbered from 1; one that comes twice is passed over. A row
-// of numbers is one [Count]: its nine names as places in Names, its side, and its counts; zeros at its end are left out.
+// of numbers is one [Count]: its ten names as places in Names, its side, and its counts; zeros at its end are left out.
 type Observation struct {
 	Version int        `json:"v"`
 	Writer  string     `json:"writer"`
@@ -101,7 +102,7 @@ type Observation struct {
 }
 
 const (
-	rowNames = 9
+	rowNames = 10
 	rowHead  = rowNames + 1
 	// observationBytes is what an observation takes at most; the log takes messages of a megabyte.
 	observationBytes = 600 << 10
@@ -109,7 +110,7 @@ const (
 
 func (c *Count) names() [rowNames]*string {
 	return [rowNames]*string{
-		&c.Source.Cluster, &c.Source.Namespace, &c.Source.Service, &c.Destination.Cluster, &c.Destination.Namespace, &c.Destination.Service, &c.Version, &c.Stamp, &c.Principal,
+		&c.Source.Cluster, &c.Source.Namespace, &c.Source.Service, &c.Destination.Cluster, &c.Destination.Namespace, &c.Destination.Service, &c.Version, &c.Stamp, &c.Principal, &c.Caller,
 	}
 }
 

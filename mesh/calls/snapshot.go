@@ -42,8 +42,9 @@ type callState struct {
 }
 
 type versionState struct {
-	Name  string `json:"name"`
-	Rings []byte `json:"rings"` // of all sides, one after the other
+	Caller string `json:"caller"`
+	Name   string `json:"name"`
+	Rings  []byte `json:"rings"` // of all sides, one after the other
 }
 
 type writerState struct {
@@ -68,12 +69,12 @@ func (s *Stage) Snapshot() ([]byte, error) {
 	for _, k := range slices.SortedFunc(maps.Keys(s.calls), key.compare) {
 		c := s.calls[k]
 		v := callState{k.source, k.destination, k.stamp, c.id, c.first, c.last, c.heard, c.plain, c.principal, nil}
-		for _, name := range slices.Sorted(maps.Keys(c.versions)) {
+		for _, name := range slices.SortedFunc(maps.Keys(c.versions), versions.compare) {
 			var b []byte
 			for _, r := range c.versions[name] {
 				b = r.append(b)
 			}
-			v.Versions = append(v.Versions, versionState{name, b})
+			v.Versions = append(v.Versions, versionState{name.caller, name.called, b})
 		}
 		st.Calls = append(st.Calls, v)
 	}
@@ -109,7 +110,7 @@ func (s *Stage) Restore(state []byte) error {
 	s.now, s.minute, s.since, s.next, s.over, s.overAt = st.Now, st.Minute, st.Since, st.Next, st.Over, st.OverAt
 	for i := range st.Calls {
 		v := &st.Calls[i]
-		c := &call{id: v.ID, first: v.First, last: v.Last, heard: v.Heard, plain: v.Plain, principal: v.Principal, versions: map[string]*[sides]ring{}}
+		c := &call{id: v.ID, first: v.First, last: v.Last, heard: v.Heard, plain: v.Plain, principal: v.Principal, versions: map[versions]*[sides]ring{}}
 		for _, ver := range v.Versions {
 			rings, b := &[sides]ring{}, ver.Rings
 			for i := range rings {
@@ -118,7 +119,7 @@ func (s *Stage) Restore(state []byte) error {
 					return fmt.Errorf("restore calls: %w", err)
 				}
 			}
-			c.versions[ver.Name] = rings
+			c.versions[versions{ver.Caller, ver.Name}] = rings
 			s.edges++
 		}
 		s.calls[key{v.Source, v.Destination, v.Stamp}] = c

@@ -12,8 +12,8 @@ import (
 
 // Bounds of the stage. What is over one is counted, told in the answer to who asks, and left out.
 const (
-	EdgesMax    = 20_000 // calls, each version of a called service counting as one
-	VersionsMax = 16     // of a called service, by one caller; those over it are together "other"
+	EdgesMax    = 20_000 // calls, each pair of versions counting as one
+	VersionsMax = 16     // pairs of versions of one call; those over it are together "other"
 	homesMax    = 200_000
 	writersMax  = 1_000
 )
@@ -73,7 +73,14 @@ type call struct {
 	heard       [sides]bus.Time // when a side last reported
 	plain       bool            // it was told to be in plaintext
 	principal   string
-	versions    map[string]*[sides]ring
+	versions    map[versions]*[sides]ring
+}
+
+// versions are those of the caller and of the called service.
+type versions struct{ caller, called string }
+
+func (v versions) compare(o versions) int {
+	return cmp.Or(strings.Compare(v.called, o.called), strings.Compare(v.caller, o.caller))
 }
 
 type writer struct {
@@ -161,14 +168,14 @@ func (s *Stage) take(n *Count, from, to bus.Time) {
 	c := s.calls[k]
 	fresh := c == nil
 	if fresh {
-		c = &call{first: from, versions: map[string]*[sides]ring{}}
+		c = &call{first: from, versions: map[versions]*[sides]ring{}}
 	}
 	if n.Side != SideDestination && c.heard[SideDestination] != 0 && s.now-c.heard[SideDestination] < 5*bus.Minute {
 		return // it would never be looked at
 	}
-	version := n.Version
+	version := versions{n.Caller, n.Version}
 	if c.versions[version] == nil && len(c.versions) >= VersionsMax {
-		version = "other"
+		version = versions{"other", "other"}
 	}
 	if c.versions[version] == nil {
 		if s.edges >= EdgesMax {

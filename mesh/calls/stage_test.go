@@ -258,7 +258,7 @@ func (w *world) churn(rnd *rand.Rand) {
 		w.see(counted(name(), name(), 1, 0))
 	default:
 		c := counted(name(), name(), uint64(rnd.IntN(100)), uint64(rnd.IntN(3)))
-		c.Version, c.Side, c.Stamp = name(), Side(rnd.IntN(int(sides))), []string{"", "shop"}[rnd.IntN(2)]
+		c.Caller, c.Version, c.Side, c.Stamp = name(), name(), Side(rnd.IntN(int(sides))), []string{"", "shop"}[rnd.IntN(2)]
 		c.Plain = uint64(rnd.IntN(2))
 		w.see(c, counted(name(), name(), 5, 1))
 	}

@@ -63,13 +63,15 @@ type EndView struct {
 	GlobalNamespace string `json:"globalNamespace"` // "" of one of which nothing is known
 	Cluster         string `json:"cluster"`
 	Namespace       string `json:"namespace"`
-	Service         string `json:"service"` // "unknown" of one of which nothing is known
-	Other           bool   `json:"other"`   // it belongs to another global namespace than the viewer may see: nothing is said of it
+	Service         string `json:"service"`           // "unknown" of one of which nothing is known
+	Version         string `json:"version,omitempty"` // in pictures of versions
+	Other           bool   `json:"other"`             // it belongs to another global namespace than the viewer may see: nothing is said of it
 }
 
-// A VersionView is what calls one version of the called service had.
+// A VersionView is what calls from one version of the caller to one of the called service had. What is not known is "".
 type VersionView struct {
-	Name string `json:"name"`
+	Caller string `json:"caller"`
+	Name   string `json:"name"` // of the called service
 	Figures
 }
 
@@ -79,7 +81,7 @@ type CallView struct {
 	Destination EndView       `json:"destination"`
 	Seen        string        `json:"seen"` // who reports it: destination, source or traces
 	Principal   string        `json:"principal,omitempty"`
-	Versions    []VersionView `json:"versions"` // of the called service
+	Versions    []VersionView `json:"versions"`
 	First       string        `json:"firstSeen"`
 	Last        string        `json:"lastSeen"`
 	Figures
@@ -124,10 +126,10 @@ func (s *Stage) Calls(span bus.Time) []CallView {
 		}
 		v := CallView{Seen: side.String(), Principal: c.principal, First: c.first.String(), Last: c.last.String(), Stamp: k.stamp, Versions: []VersionView{}}
 		v.Source, v.Destination = s.ends(k, side)
-		for _, name := range slices.Sorted(maps.Keys(c.versions)) {
+		for _, name := range slices.SortedFunc(maps.Keys(c.versions), versions.compare) {
 			var n Counts
 			if c.versions[name][side].sum(first, &n) {
-				v.Versions = append(v.Versions, VersionView{name, n.Figures(seconds)})
+				v.Versions = append(v.Versions, VersionView{name.caller, name.called, n.Figures(seconds)})
 				v.Counts.Add(&n)
 			}
 		}

@@ -5,6 +5,7 @@ package graph
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,7 +45,7 @@ func New(title string, vs []calls.CallView, state func(gns, service string) stri
 		ends = append(ends, vs[i].Source, vs[i].Destination)
 	}
 	order := func(a, b calls.EndView) int {
-		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.GlobalNamespace, b.GlobalNamespace), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Service, b.Service))
+		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.GlobalNamespace, b.GlobalNamespace), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Service, b.Service), strings.Compare(a.Version, b.Version))
 	}
 	slices.SortFunc(ends, order)
 	ends = slices.Compact(ends)
@@ -64,6 +65,23 @@ func New(title string, vs []calls.CallView, state func(gns, service string) stri
 	}
 	slices.SortStableFunc(g.Edges, func(a, b Edge) int { return cmp.Or(a.From-b.From, a.To-b.To) })
 	return g
+}
+
+// Versions takes calls apart by the versions of both ends. A call whose versions are not to be seen stays one.
+func Versions(vs []calls.CallView) []calls.CallView {
+	var out []calls.CallView
+	for _, v := range vs {
+		if len(v.Versions) == 0 {
+			out = append(out, v)
+		}
+		for _, pair := range v.Versions {
+			part := v
+			part.Figures, part.Versions = pair.Figures, nil
+			part.Source.Version, part.Destination.Version = pair.Caller, pair.Name
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // take adds what one caller had. The p99 of all is at most the greatest of each.
@@ -101,7 +119,7 @@ func (n *Node) label() string {
 	case n.Service == calls.Unknown:
 		return "unknown"
 	}
-	return clean(n.Service)
+	return clean(join(" ", n.Service, n.Version))
 }
 
 // where says where the node is: its global namespace, cluster and namespace, as far as they are known.
@@ -149,9 +167,16 @@ func (e *Edge) versions() string {
 	if len(e.CallView.Versions) < 2 || e.Requests == 0 {
 		return ""
 	}
-	var parts []string
+	count := map[string]uint64{}
 	for _, v := range e.CallView.Versions {
-		parts = append(parts, fmt.Sprintf("%s %s %%", clean(cmp.Or(v.Name, "unknown")), short(100*float64(v.Requests)/float64(e.Requests))))
+		count[v.Name] += v.Requests
+	}
+	if len(count) < 2 {
+		return ""
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%s %s %%", clean(cmp.Or(name, "unknown")), short(100*float64(count[name])/float64(e.Requests))))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -153,6 +153,24 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+func TestVersions(t *testing.T) {
+	// A roll-out would look as one node, or a version would lose its callers.
+	v := call(at("eu-1", "web"), at("eu-1", "cart"), 100, 0, 0, 3)
+	for _, pair := range [][2]string{{"v1", "v1"}, {"v2", "v1"}, {"v2", "v2"}} {
+		v.Versions = append(v.Versions, calls.VersionView{Caller: pair[0], Name: pair[1], Figures: calls.Figures{Requests: 10, RPS: 1}})
+	}
+	w := call(calls.EndView{Other: true}, at("eu-1", "web"), 1, 0, 0, 3)
+	g := New("", Versions([]calls.CallView{v, w}), nil)
+	var names []string
+	for i := range g.Nodes {
+		names = append(names, g.Nodes[i].label())
+	}
+	want := []string{"another global namespace", "cart v1", "cart v2", "web", "web v1", "web v2"}
+	if diff := cmp.Diff(want, names); diff != "" || len(g.Edges) != 4 || g.Nodes[1].Requests != 20 {
+		t.Errorf("%s, %d edges, cart v1 %+v", diff, len(g.Edges), g.Nodes[1])
+	}
+}
+
 func TestTextShowsAll(t *testing.T) {
 	// A call would be missing in the tree, or a cycle would never end.
 	g := big()
