@@ -79,12 +79,10 @@ func (k *edgeKey) oversized() bool {
 	return false
 }
 
-// clone returns the key, with strings of its own where it is to be kept.
-func (k edgeKey) clone(own bool) edgeKey {
-	if own {
-		for _, s := range k.names() {
-			*s = strings.Clone(*s)
-		}
+// clone returns the key with strings of its own, to be kept.
+func (k edgeKey) clone() edgeKey {
+	for _, s := range k.names() {
+		*s = strings.Clone(*s)
 	}
 	return k
 }
@@ -94,7 +92,7 @@ type edge struct {
 	key      edgeKey
 	counters int
 	changed  bool
-	n        [whats]float64
+	n        [whats]float64 // by a bit of what, or a bucket; the places between are not used
 }
 
 // add adds to what was counted, and reports whether it is the first since the last report.
@@ -106,7 +104,7 @@ func (e *edge) add(w what, grown float64) bool {
 	default:
 		for _, bit := range [...]what{requests, failed, mutual, plain} {
 			if w&bit != 0 {
-				e.n[bit.place()] = min(e.n[bit.place()]+grown, most)
+				e.n[bit] = min(e.n[bit]+grown, most)
 			}
 		}
 	}
@@ -126,7 +124,7 @@ func (e *edge) report() (calls.Count, bool) {
 		some = some || n > 0
 		return n
 	}
-	out.Requests, out.Failed, out.Mutual, out.Plain = take(requests.place()), take(failed.place()), take(mutual.place()), take(plain.place())
+	out.Requests, out.Failed, out.Mutual, out.Plain = take(requests), take(failed), take(mutual), take(plain)
 	for i := range out.Latency {
 		out.Latency[i] = take(firstBucket + what(i))
 	}

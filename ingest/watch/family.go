@@ -25,9 +25,6 @@ const (
 
 func (w what) bucket() bool { return w >= firstBucket }
 
-// place is where a single bit is counted.
-func (w what) place() what { return w } // 1, 2, 4 and 8: the places between are not used
-
 // classify says which edge a series is about, and what it counts of it; false for one that is not watched. The key's strings are those of the labels.
 func classify(s *ingest.Sender, ls bus.Labels) (edgeKey, what, bool) {
 	name := ls.Get("__name__")

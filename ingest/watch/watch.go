@@ -133,7 +133,7 @@ func (c *Calls) Watch(s ingest.Sender, ls bus.Labels, flags uint64) uint32 {
 		most = most / 4 * 3
 	}
 	n := c.counters[id]
-	if k.oversized() || t.series >= most || c.stats.Series >= l.Series || n == nil && c.edges[k.clone(false)] == nil && len(c.edges) >= l.Edges {
+	if k.oversized() || t.series >= most || c.stats.Series >= l.Series || n == nil && c.edges[k] == nil && len(c.edges) >= l.Edges {
 		c.stats.Over++
 		return 0
 	}
@@ -165,7 +165,7 @@ func (c *Calls) take(s slot) uint32 {
 func (c *Calls) edge(k edgeKey) *edge {
 	e := c.edges[k]
 	if e == nil {
-		k = k.clone(true)
+		k = k.clone()
 		e = &edge{key: k}
 		c.edges[k] = e
 	}
