@@ -83,3 +83,25 @@ type groupData struct {
 func groupLine(d *groupData) string {
 	return fmt.Sprintf("%d of kind %s: %d joined, %d left", d.Count, d.Kind, len(d.Joined), len(d.Left))
 }
+
+type callData struct {
+	Action  string `json:"action"`
+	Service string `json:"service"`
+	Caller  *struct {
+		Service string `json:"service"`
+	} `json:"caller"`
+}
+
+func callLine(d *callData) string {
+	caller := "another global namespace"
+	if d.Caller != nil {
+		caller = d.Caller.Service
+	}
+	switch d.Action {
+	case "plaintext":
+		return fmt.Sprintf("%s calls %s without encryption", caller, d.Service)
+	case "deleted":
+		return fmt.Sprintf("%s has not called %s for an hour", caller, d.Service)
+	}
+	return fmt.Sprintf("%s calls %s", caller, d.Service)
+}

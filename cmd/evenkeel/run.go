@@ -68,6 +68,7 @@ func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.BoolVar(&s.AllowPrivateWebhooks, "allow-private-webhooks", false, "send notifications to private and loopback addresses too")
 	f.StringVar(&s.Log, "log", "text", "form of the log: text or json")
 	f.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&s.Calls, "calls", true, "watch metrics of Istio and of traces for who calls whom, for evenkeel mesh graph")
 	f.BoolVar(&s.Pprof, "pprof", false, "serve profiles under /debug/pprof/ to admins")
 	f.BoolVar(&s.MetricsAuth, "metrics-auth", false, "ask for a token that may read on /metrics (/metrics/slo always does)")
 	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM file: certificate of the HTTP and gRPC addresses")

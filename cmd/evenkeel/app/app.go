@@ -17,6 +17,7 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/kube/definition"
 	"evenkeel.dev/slo"
@@ -51,7 +52,7 @@ type app struct {
 	catalogue   *catalogue
 	definitions *definitions
 	deliveries  *deliveries
-	inventories *inventories // nil without the role api
+	meshes      *meshes // nil without the role api
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
@@ -204,7 +205,7 @@ func (a *app) openParts(context.Context) error {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
-		a.inventories = newInventories(a.log, a.log.Last)
+		a.meshes = newMeshes(a.log, a.log.Last)
 	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)
@@ -237,7 +238,10 @@ func (a *app) openWorker() error {
 		return err
 	}
 	var work []jetstream.StageWork
-	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue}} {
+	for _, s := range []jetstream.StageWork{
+		{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue},
+		{Spec: calls.Spec(), Role: RoleCatalogue},
+	} {
 		if a.settings.Has(s.Role) {
 			work = append(work, s)
 		}
@@ -296,8 +300,11 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.deliveries != nil {
 		parts["copy of notify"] = a.deliveries.follow
 	}
-	if a.inventories != nil {
-		parts["copy of inventory"] = a.inventories.follow
+	if a.meshes != nil {
+		parts["copy of inventory"], parts["copy of calls"] = a.meshes.inventory.follow, a.meshes.calls.follow
+	}
+	if a.intake != nil && a.intake.calls != nil {
+		parts["report of calls"] = a.intake.reportCalls
 	}
 	for name, f := range parts {
 		g.Go(func() error { return again(a.logger, name, f)(ctx) })
