@@ -69,7 +69,7 @@ func observing(t *testing.T, clusters map[string]*cluster.Cluster) *peer.Evenkee
 			"cluster: cluster", "cluster: "+name, "name: cluster", "name: "+name, "user: user", "user: "+name, "name: user", "name: "+name).Replace(string(text))), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		files, args = append(files, mine), append(args, "--cluster", name)
+		files, args = append(files, mine), append(args, "--observe", name)
 	}
 	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Config: folder, Args: args, Env: []string{"KUBECONFIG=" + strings.Join(files, ":")}})
 	e.WaitReady(time.Minute)

@@ -59,7 +59,7 @@ type app struct {
 	folders     []*folder
 	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
 	kubeNames   []string
-	observers   []*observed // --cluster
+	observers   []*observed // --observe
 	observing   sync.Map    // names of clusters to the *kube.Observer that runs here
 	intake      *intake     // nil without the role ingest
 	outlet      *outlet     // nil without the role notify

@@ -18,7 +18,7 @@ import (
 	"evenkeel.dev/mesh/member"
 )
 
-// An observed cluster is one of --cluster. One process of those that have it observes it; another takes over when that one goes.
+// An observed cluster is one of --observe. One process of those that have it observes it; another takes over when that one goes.
 type observed struct {
 	a      *app
 	name   string
@@ -33,7 +33,7 @@ func observeRole(cluster string) string { return "observer of " + cluster }
 
 // observeRoles are those of this process.
 func (s *Settings) observeRoles() []string {
-	sources, _ := namedContexts("--cluster", s.Clusters) // they were validated
+	sources, _ := namedContexts("--observe", s.Clusters) // they were validated
 	var out []string
 	for _, k := range sources {
 		out = append(out, observeRole(k.name))
@@ -41,20 +41,20 @@ func (s *Settings) observeRoles() []string {
 	return out
 }
 
-// openObservers makes what --cluster names. No cluster is asked anything yet.
+// openObservers makes what --observe names. No cluster is asked anything yet.
 func (a *app) openObservers() error {
-	sources, err := namedContexts("--cluster", a.settings.Clusters)
+	sources, err := namedContexts("--observe", a.settings.Clusters)
 	if err != nil {
 		return err
 	}
 	for _, k := range sources {
 		connection, err := a.settings.connect(k.context)
 		if err != nil {
-			return fmt.Errorf("--cluster %s: %w", k.name, err)
+			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
 		o := &observed{a: a, name: k.name, logger: a.logger, config: kube.Config{Cluster: k.name, REST: connection, Logger: a.logger}}
 		if _, err := kube.New(o.with(nil, nil)); err != nil {
-			return fmt.Errorf("--cluster %s: %w", k.name, err)
+			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
 		a.observers = append(a.observers, o)
 	}
