@@ -235,16 +235,10 @@ func TestGate(t *testing.T) {
 	if err != nil || !checked(raw.Subject, raw.Header, raw.Data) || raw.Header.Get(headerOutboxN) != "7" || raw.Header.Get(headerOutbox) != "a" {
 		t.Errorf("in LOG: %+v, %v", raw, err)
 	}
-	many := make([]Parcel, 17)
-	for i := range many {
-		many[i] = Parcel{uint64(10 + i), make([]byte, recordMax)}
-	}
-	full := AgentAnswer{Seq: b.Seq}
-	for i := range many { // 34 MiB are more than the burst
-		if full, err = link.Put(t.Context(), laneTest, "a", full.Seq, many[i:i+1]); err != nil || full.Code != "" {
-			break
-		}
-	}
+	g.mu.Lock()
+	g.spent["eu-1"].bytes = 2 * agentBurst
+	g.mu.Unlock()
+	full, err := handIn(t.Context(), link, "a", b.Seq, 8, "eight")
 	if err != nil || full.Code != AgentBusy || g.Stats.Busy.Load() == 0 {
 		t.Errorf("an agent that hands in too much: %+v, %v", full, err)
 	}
