@@ -1,4 +1,4 @@
-// Package gns compiles the kinds GlobalNamespace and ResourceGroup of evenkeel.dev/v1beta1, and reads inventories to try them on.
+// Package gns compiles the kinds GlobalNamespace, ResourceGroup, Cluster and ExternalService of evenkeel.dev/v1beta1, and reads inventories to try them on.
 // docs/global-namespaces.md describes them for their users.
 //
 // It is strict: what is not understood is a problem with its place and never ignored. Where a choice was to be made:
@@ -35,7 +35,7 @@ const (
 	maxOverlaps    = 20 // told of one definition
 )
 
-// A Compiler compiles both kinds. It has no state; use it from any goroutine.
+// A Compiler compiles all four kinds. It has no state; use it from any goroutine.
 type Compiler struct{}
 
 // New returns a Compiler.
@@ -47,18 +47,18 @@ func (*Compiler) Kinds() []mesh.Kind {
 }
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of a GlobalNamespace is a
-// [member.GlobalNamespace], that of a ResourceGroup a [member.Group].
+// [member.GlobalNamespace], that of a ResourceGroup a [member.Group], that of a Cluster an [inventory.ClusterSpec], that of an ExternalService an
+// [inventory.External].
 func (*Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
 	r := &run{claims: mesh.HeldClaims(docs, existing)}
 	r.standing(docs, existing)
 	var out []mesh.Definition
 	for i := range docs {
 		r.from = len(r.problems)
-		if d := &docs[i]; d.Kind == mesh.KindResourceGroup.Kind {
-			out = append(out, r.group(d))
-		} else {
-			out = append(out, r.globalNamespace(d))
-		}
+		compile := map[string]func(*mesh.Document) mesh.Definition{
+			mesh.KindGlobalNamespace.Kind: r.globalNamespace, mesh.KindResourceGroup.Kind: r.group, mesh.KindCluster.Kind: r.cluster, mesh.KindExternalService.Kind: r.external,
+		}[docs[i].Kind]
+		out = append(out, compile(&docs[i]))
 	}
 	r.overlaps()
 	return out, mesh.SortProblems(r.problems)
@@ -71,7 +71,7 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 		if len(d.Compiled) == 0 {
 			continue
 		}
-		switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
+		switch d.OfKind() {
 		case mesh.KindGlobalNamespace:
 			var g member.GlobalNamespace
 			if err := json.Unmarshal(d.Compiled, &g); err != nil {
@@ -90,10 +90,10 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 }
 
 // Outreaches reports whether a definition says something about more than the global namespace that it stands in: who may change only that
-// one must not change it. A global namespace says who else joins; a group of the organisation looks into all.
+// one must not change it. A global namespace says who else joins, a cluster may hold members of several; a group of the organisation looks into all.
 func Outreaches(d *mesh.Definition) bool {
-	switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
-	case mesh.KindGlobalNamespace:
+	switch d.OfKind() {
+	case mesh.KindGlobalNamespace, mesh.KindCluster:
 		return true
 	case mesh.KindResourceGroup:
 		var g member.Group

@@ -35,9 +35,9 @@ const (
 	RefusedExpired     = "TokenExpired"
 	RefusedKeyTaken    = "KeyTaken" // the key speaks for another cluster
 	RefusedTooMany     = "TooMany"
-	refusedKeyMissing  = "KeyMissing"
-	actionAccepted     = "accepted"
-	actionRefused      = "refused"
+	RefusedKeyMissing  = "KeyMissing"
+	ActionAccepted     = "accepted"
+	ActionRefused      = "refused"
 	enrolmentKeyMax    = 128 // bytes; a public nkey has 56
 	enrolmentFromMax   = 64
 	enrolmentNameMax   = 253
@@ -110,9 +110,9 @@ func (s *Stage) enrol(r *bus.Record) {
 	if reason == EnrolmentRepeated {
 		return // it has been told
 	}
-	e := EnrolmentEvent{Action: actionAccepted, Cluster: q.Cluster, Reason: reason, Key: q.Key, Holder: holder, From: q.From}
+	e := EnrolmentEvent{Action: ActionAccepted, Cluster: q.Cluster, Reason: reason, Key: q.Key, Holder: holder, From: q.From}
 	if !accepted {
-		e.Action = actionRefused
+		e.Action = ActionRefused
 		s.stats.EnrolmentsRefused++
 	}
 	s.event(EventEnrolment, e, Organisation, q.Cluster)
@@ -129,7 +129,7 @@ func (s *Stage) judge(q *EnrolmentRequest) (reason, holder string) {
 	case len(q.TokenSum) != enrolmentSumLength || q.TokenSum != c.spec.Agent.TokenSum:
 		return RefusedTokenWrong, ""
 	case q.Key == "":
-		return refusedKeyMissing, ""
+		return RefusedKeyMissing, ""
 	case c.spec.Detach:
 		return RefusedDetaching, ""
 	}

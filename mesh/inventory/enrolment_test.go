@@ -42,7 +42,7 @@ func (w *world) enrol(cluster string, token int, key string) (reason, told strin
 	if a.ID != "q" || a.Cluster != cluster || a.Accepted != (a.Reason == EnrolmentAccepted || a.Reason == EnrolmentRepeated) {
 		w.t.Fatalf("answer %+v", a)
 	}
-	if told != "" && (e.Reason != a.Reason || (told == actionAccepted) != a.Accepted) {
+	if told != "" && (e.Reason != a.Reason || (told == ActionAccepted) != a.Accepted) {
 		w.t.Fatalf("answer %+v, told %+v", a, e)
 	}
 	return a.Reason, told
@@ -65,7 +65,7 @@ func TestEnrolment(t *testing.T) {
 		{"a cluster without an agent", func(w *world) { w.define(mesh.KindCluster, "eu-3", ClusterSpec{Name: "eu-3"}) }, "eu-3", 1, "UA", RefusedNoAgent, refused},
 		{"a wrong token", nil, "eu-1", 7, "UA", RefusedTokenWrong, refused},
 		{"the token of another cluster", nil, "eu-1", 2, "UA", RefusedTokenWrong, refused},
-		{"no key", nil, "eu-1", 1, "", refusedKeyMissing, refused},
+		{"no key", nil, "eu-1", 1, "", RefusedKeyMissing, refused},
 		{"just in time", func(w *world) { w.tick(hour) }, "eu-1", 1, "UA", EnrolmentAccepted, accepted},
 		{"too late", func(w *world) { w.tick(hour + 1) }, "eu-1", 1, "UA", RefusedExpired, refused},
 		{"a second time, the same agent", func(w *world) { w.enrol("eu-1", 1, "UA") }, "eu-1", 1, "UA", EnrolmentRepeated, ""},

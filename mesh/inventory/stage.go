@@ -18,9 +18,12 @@ const (
 	namedMax    = 100     // resources that a GroupEvent names
 )
 
+// StageName is the stage's name in the log.
+const StageName = "inventory"
+
 // Spec says how the bus runs the stage: one partition, since membership and groups look at all clusters.
 func Spec() bus.Spec {
-	return bus.Spec{Name: "inventory", Partitions: 1, Reads: []string{SubjectObservation, SubjectEnrolment, mesh.SubjectChange, bus.SubjectTick}, New: func(int) bus.Stage { return New() }}
+	return bus.Spec{Name: StageName, Partitions: 1, Reads: []string{SubjectObservation, SubjectEnrolment, mesh.SubjectChange, bus.SubjectTick}, New: func(int) bus.Stage { return New() }}
 }
 
 // Stats count what the stage did since the process started.

@@ -140,7 +140,9 @@ func (s *Stage) Services() []ServiceView {
 	}
 	out := make([]ServiceView, 0, len(places))
 	for k, ps := range places {
-		out = append(out, joined(k.gns, k.name, ps))
+		v := Join(ps)
+		v.GlobalNamespace, v.Name = k.gns, k.name
+		out = append(out, v)
 	}
 	slices.SortFunc(out, func(a, b ServiceView) int {
 		return cmp.Or(strings.Compare(a.GlobalNamespace, b.GlobalNamespace), strings.Compare(a.Name, b.Name))
@@ -148,10 +150,10 @@ func (s *Stage) Services() []ServiceView {
 	return out
 }
 
-// joined adds up a service over its places. It is Healthy where all are, Error where no place serves and one has an error, Unknown where nothing is known of
-// any, and else Warning.
-func joined(gns, name string, places []ServiceEvent) ServiceView {
-	v := ServiceView{GlobalNamespace: gns, Name: name, Places: places, Versions: []string{}, Clusters: []string{}}
+// Join adds up services over their places. Together they are Healthy where all are, Error where none serves and one has an error, Unknown where nothing
+// is known of any, and else Warning. The reason is that of the worst place.
+func Join(places []ServiceEvent) ServiceView {
+	v := ServiceView{Places: places, Versions: []string{}, Clusters: []string{}}
 	count := map[string]int{}
 	for i := range places {
 		p := &places[i]
@@ -171,10 +173,10 @@ func joined(gns, name string, places []ServiceEvent) ServiceView {
 	}
 	slices.Sort(v.Versions)
 	switch n := len(places); {
-	case count[StateHealthy] == n:
-		v.State = StateHealthy
 	case count[StateUnknown] == n:
 		v.State = StateUnknown
+	case count[StateHealthy] == n:
+		v.State = StateHealthy
 	case v.Ready == 0 && count[StateError] > 0:
 		v.State = StateError
 	default:
@@ -233,7 +235,7 @@ func (s *Stage) Groups() []GroupView {
 				parts = append(parts, *e)
 			}
 		}
-		if sum := joined("", "", parts); len(parts) > 0 {
+		if sum := Join(parts); len(parts) > 0 {
 			v.Services, v.Desired, v.Ready, v.State = len(parts), sum.Desired, sum.Ready, sum.State
 		}
 		out = append(out, v)

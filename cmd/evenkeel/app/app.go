@@ -16,6 +16,7 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 )
 
@@ -48,6 +49,7 @@ type app struct {
 	catalogue   *catalogue
 	definitions *definitions
 	deliveries  *deliveries
+	inventories *inventories // nil without the role api
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
@@ -198,6 +200,7 @@ func (a *app) openParts(context.Context) error {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
+		a.inventories = newInventories(a.log, a.log.Last)
 	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)
@@ -227,7 +230,7 @@ func (a *app) openWorker() error {
 		return err
 	}
 	var work []jetstream.StageWork
-	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}} {
+	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue}} {
 		if a.settings.Has(s.Role) {
 			work = append(work, s)
 		}
@@ -282,6 +285,9 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	}
 	if a.deliveries != nil {
 		parts["copy of notify"] = a.deliveries.follow
+	}
+	if a.inventories != nil {
+		parts["copy of inventory"] = a.inventories.follow
 	}
 	for name, f := range parts {
 		g.Go(func() error { return again(a.logger, name, f)(ctx) })

@@ -13,6 +13,7 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 	"evenkeel.dev/slo/notify"
 )
@@ -21,6 +22,7 @@ import (
 func stages() []jetstream.StageInfo {
 	return []jetstream.StageInfo{
 		{Name: mesh.CatalogueSpec().Name, Partitions: 1},
+		{Name: inventory.StageName, Partitions: 1},
 		{Name: slo.StageName, Partitions: bus.DefaultPartitions},
 		{Name: slo.CompositeStageName, Partitions: 1},
 		{Name: notify.Spec(notify.Config{}).Name, Partitions: 1},

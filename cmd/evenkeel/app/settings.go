@@ -4,8 +4,8 @@
 // according to the roles:
 //
 //	bus        the embedded NATS server with JetStream
-//	ingest     remote write, OTLP and scraping, behind one gate
-//	catalogue  the stage that accepts and refuses changes of definitions
+//	ingest     remote write, OTLP and scraping, behind one gate; and the observers of clusters
+//	catalogue  the stage that accepts and refuses changes of definitions, and the one that keeps the inventory of clusters
 //	slo        the stage that counts and judges, 16 partitions
 //	notify     the stage that decides who hears of an alert, and the webhook sender beside it
 //	api        definitions, statuses, events, deliveries, repair and back-up over HTTP
