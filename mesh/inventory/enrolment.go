@@ -175,3 +175,39 @@ func (s *Stage) Agents() []Agent {
 	slices.SortFunc(out, func(a, b Agent) int { return strings.Compare(a.Cluster, b.Cluster) })
 	return out
 }
+
+// A Standing is what an agent must know of its cluster.
+type Standing struct {
+	Observer string       // whose observations count
+	Missed   bool         // some are missing: only a listing can mend it
+	Spec     *ClusterSpec // nil: nobody defines the cluster
+}
+
+// Standing returns how a cluster stands.
+func (s *Stage) Standing(name string) Standing {
+	c := s.clusters[name]
+	if c == nil {
+		return Standing{}
+	}
+	return Standing{c.observer, c.missed, c.spec}
+}
+
+// DetachTimeout is how long an agent may take to say that its cluster has left, before it is given up.
+const DetachTimeout = 5 * bus.Minute
+
+// Leaving returns the clusters that are to leave and of which nothing more will come: their agent has said that it has left, or is not there, or has
+// said nothing for [DetachTimeout]. Their definitions may go.
+func (s *Stage) Leaving() []string {
+	agents := map[string]bool{}
+	for _, a := range s.Agents() {
+		agents[a.Cluster] = true
+	}
+	var out []string
+	for _, name := range s.clusterNames() {
+		c := s.clusters[name]
+		if c.spec != nil && c.spec.Detach && (c.phase == PhaseLeft || !agents[name] || c.told == ClusterDetaching && s.now-c.since > DetachTimeout) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -153,3 +153,42 @@ func TestEnrolmentUndecodable(t *testing.T) {
 		t.Errorf("%d are counted", n)
 	}
 }
+
+// A cluster that leaves would stay for ever, or be given up before its agent has had the time to leave.
+func TestLeaving(t *testing.T) {
+	w := newWorld(t)
+	leaving := func(what string, want ...string) {
+		t.Helper()
+		if got := w.s.Leaving(); strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%s: %v may go, want %v", what, got, want)
+		}
+	}
+	for i, name := range []string{"a", "b", "c", "d"} {
+		w.attach(name, i+1, false)
+		if name != "c" {
+			w.enrol(name, i+1, "U"+name)
+			w.see(listing(name, "o", pod("cart-1", "v1", StateHealthy)))
+		}
+	}
+	leaving("nobody is asked to")
+	for i, name := range []string{"a", "b", "c"} {
+		w.attach(name, i+1, true)
+	}
+	leaving("no agent speaks for c", "c")
+	w.see(Observation{Cluster: "a", Observer: "bye", Phase: PhaseLeft})
+	leaving("a has said so", "a", "c")
+	w.tick(int(DetachTimeout / bus.Second))
+	leaving("b may still come", "a", "c")
+	w.tick(2)
+	leaving("b is given up", "a", "b", "c")
+	for _, name := range []string{"a", "b", "c"} {
+		w.undefine(mesh.KindCluster, name)
+	}
+	leaving("all have left")
+	if got := w.s.Clusters(); len(got) != 1 || got[0].Name != "d" {
+		t.Errorf("left behind: %+v", got)
+	}
+	if got := w.s.Standing("d"); got.Observer != "o" || got.Spec == nil || got.Missed || w.s.Standing("a").Spec != nil {
+		t.Errorf("%+v", got)
+	}
+}

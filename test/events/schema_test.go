@@ -392,7 +392,7 @@ func TestSubjects(t *testing.T) {
 	for _, prefix := range []string{
 		slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition,
 		bus.SubjectEvent + "mesh.cluster.", bus.SubjectEvent + "mesh.node.", bus.SubjectEvent + "mesh.service.", bus.SubjectEvent + "mesh.instance.", bus.SubjectEvent + "mesh.member.",
-		bus.SubjectEvent + "mesh.group.", notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
+		bus.SubjectEvent + "mesh.group.", bus.SubjectEvent + "mesh.enrolment.", notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
 	} {
 		want = append(want, bus.PublicSubject(prefix))
 	}
