@@ -52,6 +52,8 @@ type AgentState struct {
 	Detach   bool   `json:"detach,omitempty"`
 	Observer string `json:"observer,omitempty"` // whose observations count
 	Missed   bool   `json:"missed,omitempty"`   // some are missing: only a listing can mend it
+	// Scope is what the agent shall look at, in the words of whoever made the gate.
+	Scope json.RawMessage `json:"scope,omitempty"`
 }
 
 // A Lane is one kind of what agents hand in.

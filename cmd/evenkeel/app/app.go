@@ -49,7 +49,8 @@ type app struct {
 	catalogue   *catalogue
 	definitions *definitions
 	deliveries  *deliveries
-	inventories *inventories // nil without the role api
+	inventories *inventories // nil without the roles api and bus
+	agents      *agents      // nil without them
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
@@ -200,7 +201,11 @@ func (a *app) openParts(context.Context) error {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
+	}
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleBus) {
 		a.inventories = newInventories(a.log, a.log.Last)
+		a.agents = newAgents(a)
+		a.watcher.enrolled = a.agents.answered
 	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)
@@ -288,6 +293,10 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	}
 	if a.inventories != nil {
 		parts["copy of inventory"] = a.inventories.follow
+		parts["rights of agents"] = a.agents.run
+	}
+	if a.settings.Has(RoleAPI) {
+		parts["gate of agents"] = a.agents.gate.Run
 	}
 	for name, f := range parts {
 		g.Go(func() error { return again(a.logger, name, f)(ctx) })

@@ -90,3 +90,20 @@ func (g guarded) Restore(state []byte) error {
 	defer g.c.mu.Unlock()
 	return g.Stage.Restore(state)
 }
+
+// peek calls read with what this process knows now, and the sequence of the log up to which that is; ok is false while there is no copy to trust.
+func (c *inventories) peek(read func(s *inventory.Stage, seq uint64)) (ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.current {
+		read(c.stage, c.seq)
+	}
+	return c.current
+}
+
+// changed returns a channel that closes when the copy has taken more.
+func (c *inventories) changed() <-chan struct{} {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.moved
+}
