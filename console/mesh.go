@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/member"
 )
@@ -14,6 +15,8 @@ import (
 type Mesh interface {
 	// Inventory calls read with this process's copy of the stage, which must not be kept; ok is false while there is no copy to trust.
 	Inventory(ctx context.Context, read func(*inventory.Stage)) (ok bool)
+	// Calls does the same with the stage that knows who calls whom.
+	Calls(ctx context.Context, read func(*calls.Stage)) (ok bool)
 }
 
 // MeshList is the answer to a question about the mesh. AsOf is the log's time of the last record that the answer knows of.
@@ -35,6 +38,8 @@ type GlobalNamespaceView struct {
 	Desired    int      `json:"desired"` // instances
 	Ready      int      `json:"ready"`
 	Candidates int      `json:"candidates"`
+	// Traffic is calls to its services, from its own ones and others; null where none were seen.
+	Traffic *calls.Figures `json:"traffic"`
 	// Membership is there where one is asked for by name. Who is bound to global namespaces is not told who was refused, since that names others.
 	Membership *member.Members `json:"membership,omitempty"`
 }
@@ -80,11 +85,20 @@ func (s *Server) listClusters(w http.ResponseWriter, r *http.Request) {
 func (s *Server) listServices(w http.ResponseWriter, r *http.Request) {
 	id, is := IdentityOf(r.Context()), queried(r)
 	q := r.URL.Query()
-	listMesh(s, w, r, func(st *inventory.Stage) []inventory.ServiceView {
-		return slices.DeleteFunc(st.Services(), func(v inventory.ServiceView) bool {
-			return !id.Sees(v.GlobalNamespace) || !is("gns", v.GlobalNamespace) || !is("name", v.Name) || !is("state", v.State) ||
-				q.Has("cluster") && !slices.Contains(v.Clusters, q.Get("cluster"))
-		})
+	d, ok := span(w, r)
+	if !ok {
+		return
+	}
+	t := s.traffic(r, d)
+	listMesh(s, w, r, func(st *inventory.Stage) (out []ServiceRow) {
+		for _, v := range st.Services() {
+			if !id.Sees(v.GlobalNamespace) || !is("gns", v.GlobalNamespace) || !is("name", v.Name) || !is("state", v.State) ||
+				q.Has("cluster") && !slices.Contains(v.Clusters, q.Get("cluster")) {
+				continue
+			}
+			out = append(out, ServiceRow{v, t.of(v.GlobalNamespace, v.Name)})
+		}
+		return out
 	})
 }
 
@@ -103,16 +117,29 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) {
 // listGroups answers with resource groups. Those of the organisation are for who sees the whole.
 func (s *Server) listGroups(w http.ResponseWriter, r *http.Request) {
 	id, is := IdentityOf(r.Context()), queried(r)
-	listMesh(s, w, r, func(st *inventory.Stage) []inventory.GroupView {
-		return slices.DeleteFunc(st.Groups(), func(v inventory.GroupView) bool {
-			return !id.Sees(v.GlobalNamespace) || !is("gns", v.GlobalNamespace) || !is("name", v.Name)
-		})
+	d, ok := span(w, r)
+	if !ok {
+		return
+	}
+	t := s.traffic(r, d)
+	listMesh(s, w, r, func(st *inventory.Stage) (out []GroupRow) {
+		for _, v := range st.Groups() {
+			if id.Sees(v.GlobalNamespace) && is("gns", v.GlobalNamespace) && is("name", v.Name) {
+				out = append(out, GroupRow{v, t.group(id, &v)})
+			}
+		}
+		return out
 	})
 }
 
 func (s *Server) listGlobalNamespaces(w http.ResponseWriter, r *http.Request) {
 	id := IdentityOf(r.Context())
 	name := r.URL.Query().Get("name")
+	d, ok := span(w, r)
+	if !ok {
+		return
+	}
+	t := s.traffic(r, d)
 	listMesh(s, w, r, func(st *inventory.Stage) (out []GlobalNamespaceView) {
 		members := map[string]member.Members{}
 		for _, m := range st.Membership().Namespaces {
@@ -125,6 +152,7 @@ func (s *Server) listGlobalNamespaces(w http.ResponseWriter, r *http.Request) {
 			}
 			m := members[g.Name]
 			v := viewGlobalNamespace(&g, &m, services)
+			v.Traffic = t.of(g.Name, "")
 			if name != "" {
 				if len(id.GlobalNamespaces) > 0 {
 					m.Refused = []member.Verdict{}

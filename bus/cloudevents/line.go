@@ -39,6 +39,8 @@ func Line(e *Event) string {
 		text = words(e, groupLine)
 	case "dev.evenkeel.mesh.enrolment.v1":
 		text = words(e, enrolmentLine)
+	case "dev.evenkeel.mesh.call.v1":
+		text = words(e, callLine)
 	case "dev.evenkeel.notify.dead.v1":
 		text = words(e, deadLine)
 	case "dev.evenkeel.notify.watchdog.v1":

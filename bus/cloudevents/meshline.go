@@ -97,3 +97,25 @@ func enrolmentLine(d *enrolmentData) string {
 	}
 	return fmt.Sprintf("an agent at %s that would speak for %s was refused (%s)", d.From, d.Cluster, d.Reason)
 }
+
+type callData struct {
+	Action  string `json:"action"`
+	Service string `json:"service"`
+	Caller  *struct {
+		Service string `json:"service"`
+	} `json:"caller"`
+}
+
+func callLine(d *callData) string {
+	caller := "another global namespace"
+	if d.Caller != nil {
+		caller = d.Caller.Service
+	}
+	switch d.Action {
+	case "plaintext":
+		return fmt.Sprintf("%s calls %s without encryption", caller, d.Service)
+	case "deleted":
+		return fmt.Sprintf("%s has not called %s for an hour", caller, d.Service)
+	}
+	return fmt.Sprintf("%s calls %s", caller, d.Service)
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel.dev/console"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/member"
 )
@@ -82,7 +83,7 @@ func labelText(ls map[string]string) string {
 }
 
 func (c *cli) describeService(ctx context.Context, gns, name string) error {
-	all, err := askMesh[inventory.ServiceView](c, ctx, "/api/v1/services", gns, name, "service")
+	all, err := askMesh[console.ServiceRow](c, ctx, "/api/v1/services", gns, name, "service")
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (c *cli) describeService(ctx context.Context, gns, name string) error {
 			fmt.Fprintln(c.out)
 		}
 		v := &all[i]
-		facts(c.out, "Service", v.Name, "Global namespace", v.GlobalNamespace, "State", joinReason(v.State, v.Reason), "Ready", readyOf(v.Ready, v.Desired))
+		facts(c.out, "Service", v.Name, "Global namespace", v.GlobalNamespace, "State", joinReason(v.State, v.Reason), "Ready", readyOf(v.Ready, v.Desired), "Traffic", trafficText(v.Traffic))
 		rows := [][]string{{"CLUSTER", "NAMESPACE", "VERSION", "STATE", "READY", "HOSTS", "IMAGES"}}
 		for _, p := range v.Places {
 			for _, ver := range p.Versions {
@@ -107,8 +108,20 @@ func (c *cli) describeService(ctx context.Context, gns, name string) error {
 		if err := c.getInstances(ctx, &f); err != nil {
 			return err
 		}
+		if err := c.neighbours(ctx, v.GlobalNamespace, v.Name); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// trafficText are the golden signals of the last five minutes; "" where no calls were seen.
+func trafficText(f *calls.Figures) string {
+	if f == nil {
+		return ""
+	}
+	cells := trafficCells(f)
+	return cells[0] + " requests/s, errors " + cells[1] + ", p99 " + cells[2]
 }
 
 func joinReason(state, reason string) string {
@@ -174,7 +187,7 @@ func (c *cli) describeGlobalNamespace(ctx context.Context, _, name string) error
 		return err
 	}
 	v := &all[0]
-	facts(c.out, "Global namespace", v.Name, "Domain", v.Domain, "mTLS", v.MTLS, "State", v.State, "Services", fmt.Sprint(v.Services), "Ready", readyOf(v.Ready, v.Desired), "Clusters", strings.Join(v.Clusters, " "))
+	facts(c.out, "Global namespace", v.Name, "Domain", v.Domain, "mTLS", v.MTLS, "State", v.State, "Services", fmt.Sprint(v.Services), "Ready", readyOf(v.Ready, v.Desired), "Traffic", trafficText(v.Traffic), "Clusters", strings.Join(v.Clusters, " "))
 	if v.Membership == nil {
 		return nil
 	}
@@ -195,7 +208,7 @@ func (c *cli) describeGlobalNamespace(ctx context.Context, _, name string) error
 }
 
 func (c *cli) describeGroup(ctx context.Context, gns, name string) error {
-	all, err := askMesh[inventory.GroupView](c, ctx, "/api/v1/groups", gns, name, "group")
+	all, err := askMesh[console.GroupRow](c, ctx, "/api/v1/groups", gns, name, "group")
 	if err != nil {
 		return err
 	}
@@ -207,6 +220,9 @@ func (c *cli) describeGroup(ctx context.Context, gns, name string) error {
 		facts(c.out, "Group", v.Name, "Global namespace", v.GlobalNamespace, "Kind", v.Kind, "Holds", fmt.Sprint(len(v.Resources)), "State", v.State)
 		if v.Services > 0 {
 			facts(c.out, "Ready", readyOf(v.Ready, v.Desired))
+		}
+		if v.Traffic != nil {
+			facts(c.out, "Traffic", trafficText(v.Traffic))
 		}
 		rows := [][]string{{"CLUSTER", "NAMESPACE", "NAME"}}
 		for _, x := range v.Resources {

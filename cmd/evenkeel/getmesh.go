@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +56,8 @@ func meshList[T any](c *cli, ctx context.Context, f *getFlags, path, none string
 
 func (c *cli) getServices(ctx context.Context, f *getFlags) error {
 	return meshList(c, ctx, f, "/api/v1/services", "No services are known. Observe a cluster ('evenkeel run --cluster', 'evenkeel cluster attach') or define an ExternalService.",
-		[]int{16, 30, 8, 9, 30, 30, 24}, []string{"GLOBAL NS", "SERVICE", "STATE", "READY", "VERSIONS", "CLUSTERS", "WHY"}, func(v *inventory.ServiceView) []string {
-			return []string{v.GlobalNamespace, v.Name, v.State, readyOf(v.Ready, v.Desired), strings.Join(v.Versions, " "), strings.Join(v.Clusters, " "), v.Reason}
+		[]int{16, 30, 8, 9, 10, 10, 12, 30, 30, 24}, []string{"GLOBAL NS", "SERVICE", "STATE", "READY", "RPS", "ERRORS", "P99", "VERSIONS", "CLUSTERS", "WHY"}, func(v *console.ServiceRow) []string {
+			return slices.Concat([]string{v.GlobalNamespace, v.Name, v.State, readyOf(v.Ready, v.Desired)}, trafficCells(v.Traffic), []string{strings.Join(v.Versions, " "), strings.Join(v.Clusters, " "), v.Reason})
 		})
 }
 
@@ -96,18 +97,18 @@ func (c *cli) getClusters(ctx context.Context, f *getFlags) error {
 
 func (c *cli) getGlobalNamespaces(ctx context.Context, f *getFlags) error {
 	return meshList(c, ctx, f, "/api/v1/gns", "No global namespaces are defined; see docs/global-namespaces.md.",
-		[]int{20, 30, 10, 8, 9, 8, 10, 10, 30}, []string{"GLOBAL NS", "DOMAIN", "MTLS", "STATE", "READY", "SERVICES", "NAMESPACES", "CANDIDATES", "CLUSTERS"}, func(v *console.GlobalNamespaceView) []string {
-			return []string{v.Name, v.Domain, v.MTLS, v.State, readyOf(v.Ready, v.Desired), fmt.Sprint(v.Services), fmt.Sprint(v.Namespaces), fmt.Sprint(v.Candidates), strings.Join(v.Clusters, " ")}
+		[]int{20, 30, 10, 8, 9, 10, 10, 12, 8, 10, 10, 30}, []string{"GLOBAL NS", "DOMAIN", "MTLS", "STATE", "READY", "RPS", "ERRORS", "P99", "SERVICES", "NAMESPACES", "CANDIDATES", "CLUSTERS"}, func(v *console.GlobalNamespaceView) []string {
+			return slices.Concat([]string{v.Name, v.Domain, v.MTLS, v.State, readyOf(v.Ready, v.Desired)}, trafficCells(v.Traffic), []string{fmt.Sprint(v.Services), fmt.Sprint(v.Namespaces), fmt.Sprint(v.Candidates), strings.Join(v.Clusters, " ")})
 		})
 }
 
 func (c *cli) getGroups(ctx context.Context, f *getFlags) error {
 	return meshList(c, ctx, f, "/api/v1/groups", "No resource groups are defined; see docs/global-namespaces.md.",
-		[]int{16, 24, 8, 6, 8, 9, 60}, []string{"GLOBAL NS", "GROUP", "KIND", "HOLDS", "STATE", "READY", "WHAT"}, func(v *inventory.GroupView) []string {
+		[]int{16, 24, 8, 6, 8, 9, 10, 10, 12, 60}, []string{"GLOBAL NS", "GROUP", "KIND", "HOLDS", "STATE", "READY", "RPS", "ERRORS", "P99", "WHAT"}, func(v *console.GroupRow) []string {
 			var names []string
 			for _, x := range v.Resources {
 				names = append(names, x.String())
 			}
-			return []string{v.GlobalNamespace, v.Name, v.Kind, fmt.Sprint(len(v.Resources)), v.State, readyOf(v.Ready, v.Desired), strings.Join(names, " ")}
+			return slices.Concat([]string{v.GlobalNamespace, v.Name, v.Kind, fmt.Sprint(len(v.Resources)), v.State, readyOf(v.Ready, v.Desired)}, trafficCells(v.Traffic), []string{strings.Join(names, " ")})
 		})
 }

@@ -10,7 +10,7 @@ import (
 // What runs where would be shown wrong, or not at all, or scripts could not tell "there is none" from "could not ask".
 func TestGetAndDescribeMesh(t *testing.T) {
 	answers := map[string]string{}
-	for path, file := range map[string]string{"clusters": "clusters", "services": "services", "instances": "instances", "groups": "groups", "gns": "gns-shop"} {
+	for path, file := range map[string]string{"clusters": "clusters", "services": "services", "instances": "instances", "groups": "groups", "gns": "gns-shop", "calls": "calls"} {
 		b, err := os.ReadFile(filepath.Join("..", "..", "console", "testdata", "mesh-"+file+".json"))
 		if err != nil {
 			t.Fatal(err)

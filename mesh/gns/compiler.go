@@ -43,7 +43,20 @@ func New() *Compiler { return &Compiler{} }
 
 // Kinds lists what it takes.
 func (*Compiler) Kinds() []mesh.Kind {
-	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup}
+	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup, mesh.KindCluster, mesh.KindExternalService}
+}
+
+// Form returns a pointer to what a document of one of the kinds is decoded into: its fields are all that there are.
+func (*Compiler) Form(k mesh.Kind) any {
+	switch k {
+	case mesh.KindResourceGroup:
+		return new(groupObject)
+	case mesh.KindCluster:
+		return new(clusterObject)
+	case mesh.KindExternalService:
+		return new(externalObject)
+	}
+	return new(namespaceObject)
 }
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of a GlobalNamespace is a

@@ -15,6 +15,7 @@ import (
 	"evenkeel.dev/bus"
 	"evenkeel.dev/bus/cloudevents"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 	"evenkeel.dev/slo/notify"
@@ -287,6 +288,10 @@ func samples() map[string][]any {
 			inventory.GroupEvent{Kind: "Service"},
 			inventory.GroupEvent{GlobalNamespace: "g", Group: "x", Kind: "Node", Count: 1, Joined: []inventory.GroupResource{{Cluster: "c", Namespace: "n", Name: "x"}}, Left: []inventory.GroupResource{{Name: "y"}}},
 		},
+		calls.EventCall: {
+			calls.CallEvent{Action: calls.ActionCreated, Seen: calls.SideTraces.String()},
+			calls.CallEvent{Action: calls.ActionPlaintext, GlobalNamespace: "g", Service: "s", Cluster: "c", Namespace: "n", Call: "1", Caller: &calls.Caller{GlobalNamespace: "g", Cluster: "c", Namespace: "n", Service: "s", Principal: "p"}, Seen: "destination"},
+		},
 		slo.StatusEventType: {
 			slo.StatusEvent{Status: slo.Status{State: slo.StateUnknown, Window: window, Method: slo.MethodOccurrences}},
 			slo.StatusEvent{Previous: slo.StateHealthy, Status: slo.Status{
@@ -392,7 +397,7 @@ func TestSubjects(t *testing.T) {
 	for _, prefix := range []string{
 		slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition,
 		bus.SubjectEvent + "mesh.cluster.", bus.SubjectEvent + "mesh.node.", bus.SubjectEvent + "mesh.service.", bus.SubjectEvent + "mesh.instance.", bus.SubjectEvent + "mesh.member.",
-		bus.SubjectEvent + "mesh.group.", bus.SubjectEvent + "mesh.enrolment.", notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
+		bus.SubjectEvent + "mesh.group.", bus.SubjectEvent + "mesh.enrolment.", calls.SubjectCall, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
 	} {
 		want = append(want, bus.PublicSubject(prefix))
 	}

@@ -21,7 +21,7 @@ import (
 type agents struct {
 	log         *jetstream.Log
 	server      *jetstream.Server // nil: an existing NATS has its own list
-	copy        *inventories
+	copy        *copied[*inventory.Stage]
 	definitions *definitions
 	owns        func() bool // whether this process ends clusters that leave
 	gate        *jetstream.Gate
@@ -44,13 +44,21 @@ const (
 
 func newAgents(a *app) *agents {
 	g := &agents{
-		log: a.log, server: a.server, copy: a.inventories, definitions: a.definitions, logger: a.logger, waiting: map[string]chan inventory.Enrolled{},
+		log: a.log, server: a.server, copy: inventoryCopy(a), definitions: a.definitions, logger: a.logger, waiting: map[string]chan inventory.Enrolled{},
 		owns: func() bool { return a.settings.Has(RoleAPI) && a.members.Owns(RoleAPI, "detach", 0) },
 	}
 	g.gate = jetstream.NewGate(a.log, jetstream.GateConfig{State: g.state, Lanes: map[string]jetstream.Lane{
 		laneObservation: {Subject: func(token string) string { return inventory.SubjectObservation + token }, Check: checkObservation},
 	}})
 	return g
+}
+
+// inventoryCopy is the copy that the API answers from, or one of its own in a process that has the bus alone.
+func inventoryCopy(a *app) *copied[*inventory.Stage] {
+	if a.meshes != nil {
+		return a.meshes.inventory
+	}
+	return newCopied(a.log, a.log.Last, inventory.Spec(), inventory.New)
 }
 
 // checkObservation refuses what an agent may not say: the cluster is that of its key, whatever the observation says (SAFETY 14).

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +17,9 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
+	"evenkeel.dev/mesh/kube/definition"
 	"evenkeel.dev/slo"
 )
 
@@ -49,11 +52,13 @@ type app struct {
 	catalogue   *catalogue
 	definitions *definitions
 	deliveries  *deliveries
-	inventories *inventories // nil without the roles api and bus
-	agents      *agents      // nil without them
+	meshes      *meshes // nil without the role api
+	agents      *agents // nil without the roles api and bus
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
+	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
+	kubeNames   []string
 	intake      *intake // nil without the role ingest
 	outlet      *outlet // nil without the role notify
 	sloStats    *slo.Stats
@@ -140,7 +145,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.onClose(a.log.Close)
-	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: a.settings.Roles}); err != nil {
+	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: slices.Concat(a.settings.Roles, a.settings.kubeRoles())}); err != nil {
 		return err
 	}
 	a.onClose(func() error { a.members.Leave(); return nil })
@@ -201,9 +206,9 @@ func (a *app) openParts(context.Context) error {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
+		a.meshes = newMeshes(a.log, a.log.Last)
 	}
 	if a.settings.Has(RoleAPI) || a.settings.Has(RoleBus) {
-		a.inventories = newInventories(a.log, a.log.Last)
 		a.agents = newAgents(a)
 		a.watcher.enrolled = a.agents.answered
 	}
@@ -213,6 +218,9 @@ func (a *app) openParts(context.Context) error {
 			return err
 		}
 		a.folders = append(a.folders, f)
+	}
+	if err := a.openKube(); err != nil {
+		return err
 	}
 	if a.settings.Has(RoleIngest) {
 		if a.intake, err = newIntake(a); err != nil {
@@ -235,7 +243,10 @@ func (a *app) openWorker() error {
 		return err
 	}
 	var work []jetstream.StageWork
-	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue}} {
+	for _, s := range []jetstream.StageWork{
+		{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue},
+		{Spec: calls.Spec(), Role: RoleCatalogue},
+	} {
 		if a.settings.Has(s.Role) {
 			work = append(work, s)
 		}
@@ -265,6 +276,9 @@ func (a *app) run(ctx context.Context) error {
 	for _, f := range a.folders {
 		outer.Go(func() error { return again(a.logger, "config folder", f.run)(edge) })
 	}
+	for i, s := range a.kube {
+		outer.Go(func() error { return again(a.logger, "definitions of cluster "+a.kubeNames[i], s.Run)(edge) })
+	}
 	if a.intake != nil {
 		outer.Go(func() error { return again(a.logger, "scraper", a.intake.scrape)(edge) })
 	}
@@ -280,7 +294,7 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
 		parts["stages"] = a.worker.Run
 	}
-	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders) > 0 {
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube) > 0 {
 		parts["log reader"] = a.watcher.run
 		parts["copy of catalogue"] = a.catalogue.follow
 	}
@@ -291,12 +305,18 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.deliveries != nil {
 		parts["copy of notify"] = a.deliveries.follow
 	}
-	if a.inventories != nil {
-		parts["copy of inventory"] = a.inventories.follow
-		parts["rights of agents"] = a.agents.run
-	}
-	if a.settings.Has(RoleAPI) {
+	if a.meshes != nil {
+		parts["copy of inventory"], parts["copy of calls"] = a.meshes.inventory.follow, a.meshes.calls.follow
 		parts["gate of agents"] = a.agents.gate.Run
+	}
+	if a.agents != nil {
+		parts["rights of agents"] = a.agents.run
+		if a.meshes == nil {
+			parts["copy of inventory"] = a.agents.copy.follow
+		}
+	}
+	if a.intake != nil && a.intake.calls != nil {
+		parts["report of calls"] = a.intake.reportCalls
 	}
 	for name, f := range parts {
 		g.Go(func() error { return again(a.logger, name, f)(ctx) })

@@ -173,7 +173,7 @@ func (c clusters) Detach(ctx context.Context, q console.DetachRequest, by consol
 		return console.DetachAnswer{}, console.Fail(http.StatusNotFound, "NotFound", "there is no cluster "+q.Name, nil)
 	}
 	out := console.DetachAnswer{Cluster: q.Name, DryRun: q.DryRun, Command: "kubectl delete namespace,clusterrole,clusterrolebinding -l " + clusterLabel + "=" + q.Name}
-	if !c.inventories.Inventory(ctx, func(s *inventory.Stage) {
+	if !c.agents.copy.read(ctx, func(s *inventory.Stage) {
 		for _, v := range s.Clusters() {
 			if v.Name == q.Name {
 				out.State = v.State
@@ -230,7 +230,7 @@ func (c clusters) Enrol(ctx context.Context, q console.EnrolRequest) (console.En
 		c.logger.Warn("an agent was refused", "cluster", q.Cluster, "reason", e.Reason, "from", q.From)
 		return out, refusedEnrolment(e.Reason)
 	}
-	if c.inventories.Inventory(ctx, func(*inventory.Stage) {}) { // so that the agent gets in at its first try
+	if c.agents.copy.read(ctx, func(*inventory.Stage) {}) { // so that the agent gets in at its first try
 		err = c.agents.admit()
 	}
 	if e.Reason == inventory.EnrolmentAccepted {

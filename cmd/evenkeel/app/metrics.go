@@ -21,6 +21,7 @@ func (a *app) metrics(w io.Writer) {
 	publish(w, "evenkeel_log", reflect.ValueOf(a.log.Stats()))
 	a.partitionMetrics(w)
 	a.catalogueMetrics(w)
+	a.kubeMetrics(w)
 	a.readyMetrics(w)
 	if a.settings.Has(RoleSLO) {
 		publish(w, "evenkeel_slo", reflect.ValueOf(a.sloStats).Elem())

@@ -7,6 +7,7 @@ import (
 
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 )
@@ -46,7 +47,7 @@ func (a *app) readyRole(role string, health map[string][]jetstream.Health) conso
 	case RoleSLO:
 		return stageState(slices.Concat(health[slo.StageName], health[slo.CompositeStageName]))
 	case RoleCatalogue:
-		return stageState(slices.Concat(health[role], health[inventory.StageName]))
+		return stageState(slices.Concat(health[role], health[inventory.StageName], health[calls.StageName]))
 	case RoleNotify:
 		return stageState(health[role])
 	case RoleIngest, RoleAPI:
