@@ -55,6 +55,7 @@ A flag wins over the environment, that over the file.`,
 func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.StringVar(file, "settings", "", "YAML file with settings")
 	f.StringSliceVar(&s.Config, "config", nil, "folder with definitions, which is watched; may be given several times")
+	f.StringSliceVar(&s.Clusters, "cluster", nil, "clusters that are observed: NAME (of a context of the kubeconfig), NAME=CONTEXT or NAME=in-cluster")
 	f.StringSliceVar(&s.DefinitionsFromKube, "definitions-from-kube", nil, "clusters whose custom resources are definitions: NAME=CONTEXT or NAME=in-cluster")
 	f.StringSliceVar(&s.DefinitionsTrusted, "definitions-trusted", nil, "which of those may define global namespaces, too (default: none)")
 	f.StringVar(&s.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config)")

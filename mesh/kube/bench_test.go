@@ -109,7 +109,7 @@ func BenchmarkPods(b *testing.B) {
 
 // BenchmarkChange measures one change of one pod among 10,000, until it can be told.
 func BenchmarkChange(b *testing.B) {
-	o, err := newObserver(Config{Cluster: "c", Sink: func(context.Context, inventory.Observation) error { return nil }}, nobody())
+	o, err := newObserver(Config{Cluster: "c", Sink: func(context.Context, inventory.Observation) error { return nil }}, faked{nobody()})
 	if err != nil {
 		b.Fatal(err)
 	}

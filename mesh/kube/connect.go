@@ -20,6 +20,9 @@ const (
 	queriesAtOnce    = 40
 )
 
+// A Connection is how one API server is reached.
+type Connection = rest.Config
+
 // Connect returns the connection of a context of a kubeconfig; the current one where context is "". Without a path the file is found as kubectl finds it (KUBECONFIG, or .kube/config
 // in the home folder). Programs for credentials that the file names run as client-go runs them.
 func Connect(kubeconfig, context string) (*rest.Config, error) {

@@ -181,7 +181,7 @@ func newWorld(t *testing.T, ctx context.Context, c Config, objects ...runtime.Ob
 		return true, i, err
 	})
 	c.Cluster, c.Sink = "eu-1", w.hub.take
-	o, err := newObserver(c, w.api)
+	o, err := newObserver(c, faked{w.api})
 	if err != nil {
 		t.Fatal(err)
 	}

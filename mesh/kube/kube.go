@@ -43,7 +43,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
@@ -124,7 +123,7 @@ func DefaultExclude() []member.Pattern {
 // An Observer follows one cluster while [Observer.Run] runs.
 type Observer struct {
 	config Config
-	client kubernetes.Interface
+	client reader
 	feeds  []*feed
 	wake   chan struct{} // holds one when there is something to look at
 
@@ -143,14 +142,14 @@ func New(c Config) (*Observer, error) {
 	if err := verified(c.REST); err != nil {
 		return nil, fmt.Errorf("observer of cluster %s: %w", c.Cluster, err)
 	}
-	client, err := kubernetes.NewForConfig(tuned(c.REST))
+	client, err := newClients(tuned(c.REST))
 	if err != nil {
 		return nil, fmt.Errorf("observer of cluster %s: %w", c.Cluster, err)
 	}
 	return newObserver(c, client)
 }
 
-func newObserver(c Config, client kubernetes.Interface) (*Observer, error) {
+func newObserver(c Config, client reader) (*Observer, error) {
 	if c.Cluster == "" || c.Sink == nil {
 		return nil, errors.New("observer: the cluster's name and a sink must be there")
 	}

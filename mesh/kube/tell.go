@@ -8,8 +8,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh/inventory"
@@ -74,15 +72,15 @@ func (o *Observer) askInfo(ctx context.Context) *inventory.Info {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	i := &inventory.Info{Labels: o.config.Labels, TrustDomain: o.config.TrustDomain}
-	v, err := discovery.ToServerVersionInterfaceWithContext(o.client.Discovery()).ServerVersionWithContext(ctx)
+	v, err := o.client.version(ctx)
 	switch {
 	case err == nil:
-		i.Version = v.GitVersion
+		i.Version = v
 	case !apierrors.IsForbidden(err):
 		return nil
 	}
-	if ns, err := o.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{}); err == nil {
-		i.UID = string(ns.UID)
+	if uid, err := o.client.uid(ctx); err == nil {
+		i.UID = uid
 	}
 	return i
 }

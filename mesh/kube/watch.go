@@ -32,10 +32,11 @@ const (
 // A feed follows the objects of one kind. The observer's mutex guards what changes in it.
 type feed struct {
 	kind     string // of keys
-	resource string // as rights name it
-	needed   bool   // without it the observer is blind
+	resource resource
+	needed   bool // without it the observer is blind
 	example  runtime.Object
-	watcher  *cache.ListWatch
+	byField  string // selectors
+	byLabel  string
 
 	synced  bool            // all there was has come
 	denied  map[string]bool // verbs that the API server forbids us
@@ -44,28 +45,22 @@ type feed struct {
 }
 
 func (o *Observer) newFeeds() []*feed {
-	core, apps, batch := o.client.CoreV1(), o.client.AppsV1(), o.client.BatchV1()
 	everywhere := o.elsewhere()
+	core := func(name string) resource { return resource{"", name} }
+	apps := func(name string) resource { return resource{appsv1.GroupName, name} }
+	batch := func(name string) resource { return resource{batchv1.GroupName, name} }
 	return []*feed{
-		{kind: inventory.KindNamespace, resource: "namespaces", needed: true, example: &corev1.Namespace{},
-			watcher: watched(core.Namespaces().List, core.Namespaces().Watch, "", "")},
-		{kind: inventory.KindNode, resource: "nodes", example: &corev1.Node{}, watcher: watched(core.Nodes().List, core.Nodes().Watch, "", "")},
-		{kind: inventory.KindInstance, resource: "pods", needed: true, example: &corev1.Pod{},
-			watcher: watched(core.Pods("").List, core.Pods("").Watch, everywhere, "")},
-		{kind: inventory.KindHost, resource: "services", example: &corev1.Service{},
-			watcher: watched(core.Services("").List, core.Services("").Watch, everywhere, "")},
-		{kind: kindDeployment, resource: "deployments.apps", example: &appsv1.Deployment{},
-			watcher: watched(apps.Deployments("").List, apps.Deployments("").Watch, everywhere, "")},
+		{kind: inventory.KindNamespace, resource: core("namespaces"), needed: true, example: &corev1.Namespace{}},
+		{kind: inventory.KindNode, resource: core("nodes"), example: &corev1.Node{}},
+		{kind: inventory.KindInstance, resource: core("pods"), needed: true, example: &corev1.Pod{}, byField: everywhere},
+		{kind: inventory.KindHost, resource: core("services"), example: &corev1.Service{}, byField: everywhere},
+		{kind: kindDeployment, resource: apps("deployments"), example: &appsv1.Deployment{}, byField: everywhere},
 		// Those of Deployments, ten of each, stay away: all have the label.
-		{kind: kindReplicaSet, resource: "replicasets.apps", example: &appsv1.ReplicaSet{},
-			watcher: watched(apps.ReplicaSets("").List, apps.ReplicaSets("").Watch, everywhere, "!"+labelTemplateHash)},
-		{kind: kindStatefulSet, resource: "statefulsets.apps", example: &appsv1.StatefulSet{},
-			watcher: watched(apps.StatefulSets("").List, apps.StatefulSets("").Watch, everywhere, "")},
-		{kind: kindDaemonSet, resource: "daemonsets.apps", example: &appsv1.DaemonSet{},
-			watcher: watched(apps.DaemonSets("").List, apps.DaemonSets("").Watch, everywhere, "")},
-		{kind: kindJob, resource: "jobs.batch", example: &batchv1.Job{}, watcher: watched(batch.Jobs("").List, batch.Jobs("").Watch, everywhere, "")},
-		{kind: kindCronJob, resource: "cronjobs.batch", example: &batchv1.CronJob{},
-			watcher: watched(batch.CronJobs("").List, batch.CronJobs("").Watch, everywhere, "")},
+		{kind: kindReplicaSet, resource: apps("replicasets"), example: &appsv1.ReplicaSet{}, byField: everywhere, byLabel: "!" + labelTemplateHash},
+		{kind: kindStatefulSet, resource: apps("statefulsets"), example: &appsv1.StatefulSet{}, byField: everywhere},
+		{kind: kindDaemonSet, resource: apps("daemonsets"), example: &appsv1.DaemonSet{}, byField: everywhere},
+		{kind: kindJob, resource: batch("jobs"), example: &batchv1.Job{}, byField: everywhere},
+		{kind: kindCronJob, resource: batch("cronjobs"), example: &batchv1.CronJob{}, byField: everywhere},
 	}
 }
 
@@ -80,39 +75,24 @@ func (o *Observer) elsewhere() string {
 	return fields.AndSelectors(all...).String()
 }
 
-// watched joins a typed client's two calls, with selectors.
-func watched[L runtime.Object](
-	list func(context.Context, metav1.ListOptions) (L, error), follow func(context.Context, metav1.ListOptions) (watch.Interface, error),
-	byField, byLabel string,
-) *cache.ListWatch {
-	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			opts.FieldSelector, opts.LabelSelector = byField, byLabel
-			return list(ctx, opts)
-		},
-		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-			opts.FieldSelector, opts.LabelSelector = byField, byLabel
-			return follow(ctx, opts)
-		},
-	}
-}
-
 // follow keeps the book in step with the kind until the context ends.
 func (o *Observer) follow(ctx context.Context, f *feed) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			l, err := f.watcher.ListWithContextFunc(ctx, opts)
+			opts.FieldSelector, opts.LabelSelector = f.byField, f.byLabel
+			l, err := o.client.list(ctx, f.resource, opts)
 			o.heard(ctx, f, "list", err)
 			return l, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-			w, err := f.watcher.WatchFuncWithContext(ctx, opts)
+			opts.FieldSelector, opts.LabelSelector = f.byField, f.byLabel
+			w, err := o.client.watch(ctx, f.resource, opts)
 			o.heard(ctx, f, "watch", err)
 			return w, err
 		},
 	}
 	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, o.client), f.example, &store{o, f}, cache.ReflectorOptions{
-		Name: f.resource,
+		Name: f.resource.String(),
 		// Shorter than client-go's own 30 to 60 s: after an outage the picture is whole again within ten seconds.
 		Backoff: &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 4, Cap: 5 * time.Second},
 	})
@@ -176,7 +156,7 @@ type sight struct {
 func (o *Observer) probe(ctx context.Context) {
 	for ctx.Err() == nil {
 		within, cancel := context.WithTimeout(ctx, probeWithin)
-		_, err := o.client.CoreV1().Namespaces().List(within, metav1.ListOptions{Limit: 1})
+		_, err := o.client.list(within, resource{"", "namespaces"}, metav1.ListOptions{Limit: 1})
 		cancel()
 		o.mu.Lock()
 		switch {
@@ -203,7 +183,7 @@ func (o *Observer) blind(now time.Time) string {
 	}
 	for _, f := range o.feeds {
 		if f.needed && !f.failing.IsZero() && now.Sub(f.failing) >= blindAfter {
-			return f.resource + ": " + f.why
+			return f.resource.String() + ": " + f.why
 		}
 	}
 	return ""
@@ -214,7 +194,7 @@ func (o *Observer) missing(now time.Time) string {
 	var out []string
 	for _, f := range o.feeds {
 		if f.lacking(now) {
-			out = append(out, f.resource+": "+f.why)
+			out = append(out, f.resource.String()+": "+f.why)
 		}
 	}
 	if len(out) == 0 {

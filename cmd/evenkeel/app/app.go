@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,8 +60,10 @@ type app struct {
 	folders     []*folder
 	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
 	kubeNames   []string
-	intake      *intake // nil without the role ingest
-	outlet      *outlet // nil without the role notify
+	observers   []*observed // --cluster
+	observing   sync.Map    // names of clusters to the *kube.Observer that runs here
+	intake      *intake     // nil without the role ingest
+	outlet      *outlet     // nil without the role notify
 	sloStats    *slo.Stats
 	console     *console.Server
 	listeners   listeners
@@ -145,7 +148,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.onClose(a.log.Close)
-	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: slices.Concat(a.settings.Roles, a.settings.kubeRoles())}); err != nil {
+	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: slices.Concat(a.settings.Roles, a.settings.kubeRoles(), a.settings.observeRoles())}); err != nil {
 		return err
 	}
 	a.onClose(func() error { a.members.Leave(); return nil })
@@ -206,6 +209,8 @@ func (a *app) openParts(context.Context) error {
 		a.statuses = slo.NewView(0)
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
+	}
+	if a.settings.Has(RoleAPI) || len(a.settings.Clusters) > 0 {
 		a.meshes = newMeshes(a.log, a.log.Last)
 	}
 	if a.settings.Has(RoleAPI) || a.settings.Has(RoleBus) {
@@ -219,7 +224,7 @@ func (a *app) openParts(context.Context) error {
 		}
 		a.folders = append(a.folders, f)
 	}
-	if err := a.openKube(); err != nil {
+	if err := errors.Join(a.openKube(), a.openObservers()); err != nil {
 		return err
 	}
 	if a.settings.Has(RoleIngest) {
@@ -279,6 +284,9 @@ func (a *app) run(ctx context.Context) error {
 	for i, s := range a.kube {
 		outer.Go(func() error { return again(a.logger, "definitions of cluster "+a.kubeNames[i], s.Run)(edge) })
 	}
+	for _, o := range a.observers {
+		outer.Go(func() error { return again(a.logger, "observer of cluster "+o.name, o.run)(edge) })
+	}
 	if a.intake != nil {
 		outer.Go(func() error { return again(a.logger, "scraper", a.intake.scrape)(edge) })
 	}
@@ -294,7 +302,7 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
 		parts["stages"] = a.worker.Run
 	}
-	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube) > 0 {
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube)+len(a.observers) > 0 {
 		parts["log reader"] = a.watcher.run
 		parts["copy of catalogue"] = a.catalogue.follow
 	}

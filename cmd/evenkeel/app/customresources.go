@@ -13,6 +13,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/gns"
+	"evenkeel.dev/mesh/kube"
 	"evenkeel.dev/mesh/kube/definition"
 	"evenkeel.dev/mesh/yaml"
 )
@@ -25,22 +26,9 @@ type kubeSource struct{ name, context string }
 
 // kubeSources reads --definitions-from-kube, and refuses what contradicts itself.
 func (s *Settings) kubeSources() ([]kubeSource, error) {
-	var out []kubeSource
-	for _, item := range s.DefinitionsFromKube {
-		name, kubeContext, ok := strings.Cut(item, "=")
-		if !ok {
-			kubeContext = name
-		}
-		if hint := mesh.LabelHint(name); hint != "" {
-			return nil, fmt.Errorf("--definitions-from-kube %s: the name %q of a cluster is not a DNS label: %s; write NAME=CONTEXT", item, name, hint)
-		}
-		if kubeContext == "" {
-			return nil, fmt.Errorf("--definitions-from-kube %s names no context; write NAME=CONTEXT, or NAME=%s", item, inCluster)
-		}
-		if slices.ContainsFunc(out, func(k kubeSource) bool { return k.name == name }) {
-			return nil, fmt.Errorf("--definitions-from-kube names %s twice", name)
-		}
-		out = append(out, kubeSource{name, kubeContext})
+	out, err := namedContexts("--definitions-from-kube", s.DefinitionsFromKube)
+	if err != nil {
+		return nil, err
 	}
 	for _, name := range s.DefinitionsTrusted {
 		if !slices.ContainsFunc(out, func(k kubeSource) bool { return k.name == name }) {
@@ -50,10 +38,41 @@ func (s *Settings) kubeSources() ([]kubeSource, error) {
 	return out, nil
 }
 
+// namedContexts reads items of the form NAME or NAME=CONTEXT.
+func namedContexts(flag string, items []string) ([]kubeSource, error) {
+	var out []kubeSource
+	for _, item := range items {
+		name, kubeContext, ok := strings.Cut(item, "=")
+		if !ok {
+			kubeContext = name
+		}
+		if hint := mesh.LabelHint(name); hint != "" {
+			return nil, fmt.Errorf("%s %s: the name %q of a cluster is not a DNS label: %s; write NAME=CONTEXT", flag, item, name, hint)
+		}
+		if kubeContext == "" {
+			return nil, fmt.Errorf("%s %s names no context; write NAME=CONTEXT, or NAME=%s", flag, item, inCluster)
+		}
+		if slices.ContainsFunc(out, func(k kubeSource) bool { return k.name == name }) {
+			return nil, fmt.Errorf("%s names %s twice", flag, name)
+		}
+		out = append(out, kubeSource{name, kubeContext})
+	}
+	return out, nil
+}
+
 // validateKube refuses wrong names of clusters.
 func (s *Settings) validateKube() error {
 	_, err := s.kubeSources()
-	return err
+	_, other := namedContexts("--cluster", s.Clusters)
+	return errors.Join(err, other)
+}
+
+// connect returns the connection to the cluster of a context, or to the one that the process runs in.
+func (s *Settings) connect(kubeContext string) (*kube.Connection, error) {
+	if kubeContext == inCluster {
+		return kube.InCluster()
+	}
+	return kube.Connect(s.Kubeconfig, kubeContext)
 }
 
 // kubeRole is the role by which processes agree on who reads the definitions of a cluster: one of those that could.
@@ -76,7 +95,11 @@ func (a *app) openKube() error {
 		return err
 	}
 	for _, k := range sources {
-		client, err := definition.Connect(a.settings.Kubeconfig, k.context, k.context == inCluster)
+		connection, err := a.settings.connect(k.context)
+		if err != nil {
+			return fmt.Errorf("--definitions-from-kube %s: %w", k.name, err)
+		}
+		client, err := definition.Connect(connection)
 		if err != nil {
 			return fmt.Errorf("--definitions-from-kube %s: %w", k.name, err)
 		}

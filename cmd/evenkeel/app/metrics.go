@@ -43,6 +43,10 @@ func (a *app) metrics(w io.Writer) {
 	if a.intake != nil {
 		a.intake.metrics(w)
 	}
+	a.observerMetrics(w)
+	if a.meshes != nil {
+		a.meshes.metrics(w)
+	}
 	if a.statuses != nil {
 		metrics.WriteCounterUint64(w, "evenkeel_view_refused_total", a.statuses.Refused())
 		metrics.WriteCounterUint64(w, "evenkeel_view_damaged_frames_total", a.watcher.damaged.Load())

@@ -56,6 +56,7 @@ func Roles() []string {
 type Settings struct {
 	Config []string // folders with definitions
 	// Clusters whose custom resources are definitions, as NAME or NAME=CONTEXT, and those of them that may define global namespaces.
+	Clusters                                []string // that are observed: NAME or NAME=CONTEXT
 	DefinitionsFromKube, DefinitionsTrusted []string
 	Kubeconfig                              string
 	Data                                    string
