@@ -247,7 +247,11 @@ func TestManifest(t *testing.T) {
 			var o struct {
 				Kind     string
 				Metadata struct{ Labels map[string]string }
-				Rules    []struct{ Resources, Verbs []string }
+				Rules    []struct {
+					Resources, Verbs []string
+					Names            []string `yaml:"resourceNames"`
+					URLs             []string `yaml:"nonResourceURLs"`
+				}
 			}
 			if err := d.Decode(&o); err == io.EOF {
 				break
@@ -259,7 +263,11 @@ func TestManifest(t *testing.T) {
 				t.Errorf("%s has no label by which it is deleted", o.Kind)
 			}
 			for _, r := range o.Rules {
-				if strings.Join(r.Verbs, " ") != "get list watch" || strings.Contains(strings.Join(r.Resources, " "), "secrets") {
+				want := "list watch"
+				if len(r.Names)+len(r.URLs) == 1 {
+					want = "get"
+				}
+				if strings.Join(r.Verbs, " ") != want || strings.Contains(strings.Join(r.Resources, " "), "secrets") {
 					t.Errorf("the agent may %v %v", r.Verbs, r.Resources)
 				}
 			}
