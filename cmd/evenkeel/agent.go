@@ -70,12 +70,8 @@ func observer(cluster, kubeconfig, kubeContext, trust string, logger *slog.Logge
 		if err != nil {
 			return err
 		}
-		exclude := scope.Exclude
-		if len(exclude) > 0 {
-			exclude = append(kube.DefaultExclude(), exclude...)
-		}
 		o, err := kube.New(kube.Config{
-			Cluster: cluster, REST: rest, Include: scope.Include, Exclude: exclude, Labels: scope.Labels, TrustDomain: trust, Logger: logger,
+			Cluster: cluster, REST: rest, Include: scope.Include, Exclude: kube.Excluding(scope.Include, scope.Exclude), Labels: scope.Labels, TrustDomain: trust, Logger: logger,
 			Sink: func(ctx context.Context, ob inventory.Observation) error {
 				err := sink(ctx, ob)
 				if errors.Is(err, agent.ErrRelist) {

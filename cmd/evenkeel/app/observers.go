@@ -15,7 +15,6 @@ import (
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/kube"
-	"evenkeel.dev/mesh/member"
 )
 
 // An observed cluster is one of --observe. One process of those that have it observes it; another takes over when that one goes.
@@ -67,20 +66,11 @@ func (o *observed) with(spec *inventory.ClusterSpec, sink func(context.Context, 
 	if c.Sink = sink; sink == nil {
 		c.Sink = func(context.Context, inventory.Observation) error { return nil }
 	}
-	c.Include, c.Exclude = namespacesOf(spec)
-	return c
-}
-
-// namespacesOf returns which namespaces are observed. Those of the system are left out unless the definition names one in full.
-func namespacesOf(spec *inventory.ClusterSpec) (include, exclude []member.Pattern) {
-	exclude = kube.DefaultExclude()
 	if spec == nil {
-		return nil, exclude
+		spec = &inventory.ClusterSpec{}
 	}
-	named := func(p member.Pattern) bool {
-		return slices.ContainsFunc(spec.Include, func(i member.Pattern) bool { return i.Type == member.Exact && p.Matches(i.Match, nil) })
-	}
-	return spec.Include, append(slices.DeleteFunc(exclude, named), spec.Exclude...)
+	c.Include, c.Exclude = spec.Include, kube.Excluding(spec.Include, spec.Exclude)
+	return c
 }
 
 // spec returns the definition of the cluster; nil where there is none.
