@@ -143,7 +143,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestStoryOfARollOut(t *testing.T) {
-	// Who subscribes would not see a roll-out as a new version under the same service, a dark cluster, or what joins a global namespace and a group.
+	// Who subscribes would not see a roll-out as a new version under the same service, a dark cluster with what was known of it (SAFETY 13), or what joins a global namespace and a group.
 	w := newWorld(t)
 	var b strings.Builder
 	tell := func(title string, ds []bus.Draft) { fmt.Fprintf(&b, "# %s\n%s", title, lines(ds)) }
