@@ -86,7 +86,10 @@ func (k *Kubeconfig) Connect(context string) (*rest.Config, error) {
 	} else if context == "" && len(all) == 1 {
 		context = all[0]
 	}
-	if !slices.Contains(all, context) {
+	switch {
+	case context == "":
+		return nil, errors.New("kubeconfig: no context in it is current")
+	case !slices.Contains(all, context):
 		return nil, fmt.Errorf("kubeconfig: there is no context %q in it", context)
 	}
 	if of := k.raw.Contexts[context].Cluster; k.raw.Clusters[of] == nil {

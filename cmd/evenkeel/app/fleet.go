@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -256,14 +257,16 @@ func clusterLabel(name string) string {
 	return cmp.Or(mesh.Slug(slug[:min(len(slug), 50)]), "cluster") + "-" + hex.EncodeToString(sum[:5])
 }
 
-// distinct adds the clusters of a fleet to those that are seen, what stands behind each by its name, and refuses a name that stands for two.
+// distinct adds the clusters of a fleet to those that are seen, what stands behind each by its name, and refuses a name that stands for two; then it adds none.
 func distinct(seen map[string]string, fleet string, clusters []fleetCluster) error {
+	own := map[string]string{}
 	for _, c := range clusters {
 		what := fmt.Sprintf("%s of fleet %s", c.From, fleet)
-		if other, ok := seen[c.Name]; ok {
+		if other := cmp.Or(own[c.Name], seen[c.Name]); other != "" {
 			return fmt.Errorf("fleet %s: %s and %s would both be the cluster %s; rename one, or give a fleet a prefix", fleet, other, what, c.Name)
 		}
-		seen[c.Name] = what
+		own[c.Name] = what
 	}
+	maps.Copy(seen, own)
 	return nil
 }

@@ -62,23 +62,26 @@ func (f *fleetClusters) run(ctx context.Context) error {
 	return nil
 }
 
-// wanted asks each fleet, and returns the clusters to observe by name. A fleet that cannot be read keeps what it listed last; one whose names clash
-// with others' changes nothing.
+// wanted asks each fleet, and returns the clusters to observe by name. A fleet that cannot be read keeps what it listed last, and so does one that would give a cluster the
+// name of another that is there already: nobody takes a cluster's place by its name, whichever fleet stands first.
 func (f *fleetClusters) wanted(ctx context.Context) map[string]fleetCluster {
 	seen := map[string]string{}
 	for _, o := range f.a.observers {
 		seen[o.name] = "--observe " + o.name
 	}
+	lists, errs := f.ask(ctx)
+	holders := f.holders(lists, errs)
 	out := map[string]fleetCluster{}
-	for _, list := range f.fleets {
-		within, cancel := context.WithTimeout(ctx, fleetTimeout)
-		clusters, err := list.Clusters(within)
-		cancel()
+	for i, list := range f.fleets {
+		clusters, err := lists[i], errs[i]
+		if err == nil {
+			err = held(holders, list.Name(), clusters)
+		}
 		if err == nil {
 			err = distinct(seen, list.Name(), clusters)
 		}
 		if err != nil {
-			f.note("a fleet cannot be read; what it listed last stands", "fleet", list.Name(), err.Error())
+			f.note("the list of a fleet cannot be taken; what it listed last stands", "fleet", list.Name(), err.Error())
 			clusters = f.last[list.Name()]
 		} else {
 			f.last[list.Name()] = clusters
@@ -96,6 +99,44 @@ func (f *fleetClusters) wanted(ctx context.Context) map[string]fleetCluster {
 		}
 	}
 	return out
+}
+
+// ask asks each fleet for its list.
+func (f *fleetClusters) ask(ctx context.Context) ([][]fleetCluster, []error) {
+	lists, errs := make([][]fleetCluster, len(f.fleets)), make([]error, len(f.fleets))
+	for i, list := range f.fleets {
+		within, cancel := context.WithTimeout(ctx, fleetTimeout)
+		lists[i], errs[i] = list.Clusters(within)
+		cancel()
+	}
+	return lists, errs
+}
+
+// holders returns which fleet has each name since before: those of its last list that its new one has too, or all where there is no new one.
+func (f *fleetClusters) holders(lists [][]fleetCluster, errs []error) map[string]string {
+	out := map[string]string{}
+	for i, list := range f.fleets {
+		now := map[string]bool{}
+		for _, c := range lists[i] {
+			now[c.Name] = true
+		}
+		for _, c := range f.last[list.Name()] {
+			if errs[i] != nil || now[c.Name] {
+				out[c.Name] = list.Name()
+			}
+		}
+	}
+	return out
+}
+
+// held refuses a list with a name that another fleet has since before.
+func held(holders map[string]string, fleet string, clusters []fleetCluster) error {
+	for _, c := range clusters {
+		if h := holders[c.Name]; h != "" && h != fleet {
+			return fmt.Errorf("%s would be the cluster %s, which fleet %s has already; rename one, or give a fleet a prefix", c.From, c.Name, h)
+		}
+	}
+	return nil
 }
 
 // note writes a warning once.

@@ -50,8 +50,15 @@ func TestFleetsKeepWhatTheyHad(t *testing.T) {
 	expect("it has no clusters any more", "us-1")
 	b.clusters = append(b.clusters, fleetCluster{Name: "home", REST: there})
 	expect("a name that --observe has", "us-1")
-	a.clusters, b.clusters = []fleetCluster{{Name: "us-1", REST: there}, {Name: "us-2", REST: there}}, []fleetCluster{{Name: "us-1", REST: there}}
-	expect("two fleets have a name", "us-1", "us-2")
+	a.clusters, b.clusters = []fleetCluster{{Name: "us-1", REST: &kube.Connection{Host: "https://192.0.2.66"}}, {Name: "us-2", REST: there}}, []fleetCluster{{Name: "us-1", REST: there}}
+	expect("two fleets have a name: who had it first keeps it", "us-1")
+	if c := f.wanted(t.Context())["us-1"]; c.REST != there {
+		t.Errorf("us-1 is another cluster now: %+v", c)
+	}
+	b.err = errors.New("away for a minute")
+	expect("another fleet claims a name while its own cannot be read", "us-1")
+	b.clusters, b.err = nil, nil
+	expect("a cluster moves to another fleet", "us-1", "us-2")
 	if !strings.Contains(log.String(), "attach an agent") || !strings.Contains(log.String(), "--observe home") {
 		t.Errorf("the log does not say why: %s", log.String())
 	}

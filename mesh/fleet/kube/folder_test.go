@@ -109,6 +109,19 @@ func TestFolderMountedSecret(t *testing.T) {
 	}
 }
 
+// If it fails, a kubeconfig that works with kubectl where it lies does not work here.
+func TestFolderFilesAndPrograms(t *testing.T) {
+	folder := t.TempDir()
+	text := strings.ReplaceAll(config("https://eu", "x"), `server: "https://eu"`, `server: "https://eu", certificate-authority: ca.pem`)
+	text = strings.ReplaceAll(text, "{token: "+secret+"}", "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ./login, interactiveMode: Never}}")
+	write(t, folder, "eu.yaml", text)
+	write(t, folder, "ca.pem", "x")
+	got, err := NewFolder(folder, nil).Clusters(t.Context())
+	if err != nil || len(got) != 1 || got[0].REST == nil || got[0].REST.CAFile != filepath.Join(folder, "ca.pem") || got[0].REST.ExecProvider.Command != filepath.Join(folder, "login") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 // If it fails, one broken file hides all clusters of the folder, or tells the token that stands in it.
 func TestFolderBrokenFiles(t *testing.T) {
 	folder := t.TempDir()

@@ -71,18 +71,11 @@ func NewManagement(c ManagementConfig) (*Management, error) {
 	if err != nil {
 		return nil, fmt.Errorf("management cluster: %w", err)
 	}
-	discovery, err := rest.UnversionedRESTClientFor(dynamic.ConfigFor(withVersion(of)))
+	discovery, err := rest.UnversionedRESTClientFor(dynamic.ConfigFor(of))
 	if err != nil {
 		return nil, fmt.Errorf("management cluster: %w", err)
 	}
 	return &Management{namespace: c.Namespace, selector: c.Selector, client: client, discovery: discovery}, nil
-}
-
-// withVersion completes a configuration for requests by path.
-func withVersion(c *rest.Config) *rest.Config {
-	c = rest.CopyConfig(c)
-	c.GroupVersion = &schema.GroupVersion{}
-	return c
 }
 
 // Clusters lists the clusters, by namespace and name.

@@ -141,6 +141,8 @@ func TestManagementForeignKubeconfigs(t *testing.T) {
 		"insecure": {value(strings.ReplaceAll(plainConfig, `server: "https://eu"`, `server: "https://eu", insecure-skip-tls-verify: true`)), "insecure-skip-tls-verify"},
 		"http":     {value(config("http://eu.example.com", "x")), "without TLS"},
 		"userinfo": {value(config("https://a:"+secret+"@eu", "x")), "no plain URL"},
+		"current":  {value(strings.Replace(config("https://eu", "x", "z"), "current-context: x", "", 1)), "no context in it is current"},
+		"context":  {value(strings.Replace(plainConfig, "current-context: x", "current-context: lost", 1)), `no context "lost"`},
 		"text":     {value("{" + secret), "no kubeconfig"},
 		"key name": {`"kubeconfig":"eA=="`, `no key "value"`},
 		"base64":   {`"value":"%"`, "no base64"},
