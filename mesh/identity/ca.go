@@ -7,7 +7,7 @@
 //	PreExisting  the user's root ── … ── signer (1) ── cluster CA (0) ── leaf
 //
 // Signers and cluster CAs carry a name constraint on URIs, critical as RFC 5280 asks: whoever has got a cluster's key cannot sign for a trust domain
-// that is not this one or under it. Go and OpenSSL hold to it (test/peers); Envoy's BoringSSL has the same code as OpenSSL and was not tried.
+// that is not this one or under it. Go and OpenSSL hold to it (test/identity); Envoy's BoringSSL has the same code as OpenSSL and was not tried.
 //
 // What is to be renewed when is decided by [Rotate], a pure function of the [State]; [CA.Do] does one step of it. Time is passed in. Keys are made and held by
 // [Keys], are never part of an error or of what is printed, and leave only as the cacerts secret that Istio asks for.
