@@ -31,6 +31,14 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/slos", s.Statuses != nil, s.listSLOs)
 	with(mayRead, "GET /api/v1/slos/{gns}/{service}/{slo}", s.Statuses != nil, s.getSLO)
 
+	with(mayRead, "GET /api/v1/clusters", s.Mesh != nil, s.listClusters)
+	with(mayRead, "GET /api/v1/services", s.Mesh != nil, s.listServices)
+	with(mayRead, "GET /api/v1/instances", s.Mesh != nil, s.listInstances)
+	with(mayRead, "GET /api/v1/groups", s.Mesh != nil, s.listGroups)
+	with(mayRead, "GET /api/v1/gns", s.Mesh != nil, s.listGlobalNamespaces)
+
+	with(mayRead, "GET /api/v1/calls", s.Mesh != nil, s.listCalls)
+
 	with(mayRead, "GET /api/v1/report", s.Reports != nil, s.report)
 
 	with(mayAuthor, "POST /api/v1/slos/{gns}/{service}/{slo}/backfill", s.Backfills != nil && s.Statuses != nil, s.backfill)

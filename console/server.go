@@ -40,6 +40,7 @@ type Config struct {
 	Repairs     Repairs
 	Backups     Backups
 	Records     Records
+	Mesh        Mesh
 	Targets     func() any             // scrape targets, as they are answered under "items"
 	Schema      func() ([]byte, error) // the AsyncAPI document
 	Ready       func() Readiness

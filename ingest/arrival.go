@@ -14,14 +14,14 @@ type Sender struct {
 	Cluster         string // "" for a sender that is bound to no cluster
 }
 
-// A Ref is a series as a [Gate] knows it: kept, not needed, or refused. It is valid until the [Arrival] that gave it is committed
+// A Ref is a series as a [Gate] knows it: wanted, not needed, or refused. It is valid until the [Arrival] that gave it is committed
 // or dropped. The zero Ref is a series that no definition needs.
 type Ref struct {
 	series *series
 	why    Reason
 }
 
-// Kept reports whether samples of the series are wanted. A shell may skip the work of decoding those that are not, but must still
+// Kept reports whether samples of the series are wanted, by a definition or by a [Watcher]. A shell may skip the work of decoding those that are not, but must still
 // call [Arrival.Add] for each of them with its time, so that they count and move the time of their source.
 func (r Ref) Kept() bool { return r.series != nil }
 
@@ -30,7 +30,7 @@ func (r Ref) Kept() bool { return r.series != nil }
 type Outcome struct {
 	Seq       uint64 // sequence in the log of the last frame that holds a part of the arrival; 0 where nothing had to be written
 	Kept      int    // samples that some definition needs; they are durable
-	Filtered  int    // samples that no definition needs: not kept on purpose, and no error
+	Filtered  int    // samples that no definition needs, watched or not: not kept on purpose, and no error
 	NotFinite int    // NaN and infinite values: dropped, and no error (SAFETY 15); the stale marker of Prometheus is kept
 	Refused   Refused
 }
@@ -65,6 +65,7 @@ type Arrival struct {
 	now     bus.Time
 	minute  uint32 // of now
 	samples []sample
+	seen    []Reading // of watched series
 	outcome Outcome
 
 	sources []arrivalSource
@@ -172,7 +173,7 @@ func (a *Arrival) LearnHash(h Hash, ls bus.Labels, flags uint64) (Ref, error) {
 // ahead, too old, not finite; what is refused is counted and does not touch the rest. It allocates nothing in the long run.
 func (a *Arrival) Add(r Ref, t, start bus.Time, v float64) {
 	valid := t <= a.now+a.gate.limits.Ahead && t >= a.now-a.gate.limits.Horizon
-	if r.series == nil {
+	if r.series == nil || r.series.space == nil {
 		if r.why != 0 {
 			a.outcome.Refused[r.why]++
 			return
@@ -180,6 +181,9 @@ func (a *Arrival) Add(r Ref, t, start bus.Time, v float64) {
 		a.outcome.Filtered++
 		if valid {
 			a.move(a.current, t)
+			if r.series != nil && v-v == 0 {
+				a.seen = append(a.seen, Reading{Watch: r.series.watch(), Time: t, Start: max(start, 0), Value: v})
+			}
 		}
 		return
 	}
@@ -195,6 +199,9 @@ func (a *Arrival) Add(r Ref, t, start bus.Time, v float64) {
 		return
 	}
 	s := r.series
+	if s.marks > flagBits && v-v == 0 {
+		a.seen = append(a.seen, Reading{Watch: s.watch(), Time: t, Start: max(start, 0), Value: v})
+	}
 	if a.sources[a.last].src != s.source {
 		a.last = a.sourceIndex(s.source)
 	}

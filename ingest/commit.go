@@ -29,6 +29,9 @@ func (g *Gate) commit(ctx context.Context, a *Arrival) (Outcome, error) {
 	if a.sender.over {
 		return g.refuseAll(a, ErrSenders)
 	}
+	if len(a.seen) > 0 { // whatever becomes of the arrival: a reading that comes again says nothing new
+		g.config.Watcher.Take(a.now, a.seen)
+	}
 	if !g.worthWriting(a) {
 		g.count(a)
 		g.release(a)
@@ -208,11 +211,14 @@ func (g *Gate) release(a *Arrival) {
 	if cap(a.samples) > keepSamples {
 		a.samples = nil
 	}
+	if cap(a.seen) > keepSamples {
+		a.seen = nil
+	}
 	clear(a.samples)
 	clear(a.sources)
 	clear(a.refusals)
 	hits := a.hits[:cap(a.hits)]
 	clear(hits)
-	*a = Arrival{gate: g, wake: a.wake, samples: a.samples[:0], sources: a.sources[:0], refusals: a.refusals[:0], hits: hits[:0], scratch: a.scratch[:0]}
+	*a = Arrival{gate: g, wake: a.wake, samples: a.samples[:0], seen: a.seen[:0], sources: a.sources[:0], refusals: a.refusals[:0], hits: hits[:0], scratch: a.scratch[:0]}
 	g.arrivals.Put(a)
 }

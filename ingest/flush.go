@@ -225,7 +225,7 @@ func (f *flusher) tell(s *series, mask uint64) {
 	}
 	f.buf = append(f.buf[:0], s.labels...)
 	for m := mask; m != 0; m &= m - 1 {
-		f.builder.Announce(bits.TrailingZeros64(m), s.ref, uint64(s.flags), s.space.name, f.buf)
+		f.builder.Announce(bits.TrailingZeros64(m), s.ref, s.flags(), s.space.name, f.buf)
 	}
 	const golden = 2654435761 // Knuth, The Art of Computer Programming, volume 3, section 6.4
 	const every = uint32(announceEvery / bus.Second)

@@ -51,6 +51,7 @@ type Config struct {
 	NewWriter  func() uint64   // another random incarnation, for after an append whose outcome stays unknown
 	Now        func() bus.Time // the clock that samples are judged by
 	Limits     Limits
+	Watcher    Watcher // looks at series beside the objectives; may be nil
 }
 
 var (
@@ -143,6 +144,15 @@ func (g *Gate) SetObjectives(revision uint64, objectives []slo.Objective) {
 		next.filter = newFilter(g.limits.FilterBytes)
 	}
 	g.view.Store(next)
+}
+
+// Reconsider forgets which series nobody needs, so that they are looked at again: a [Watcher] may have room by now.
+func (g *Gate) Reconsider() {
+	g.setting.Lock()
+	defer g.setting.Unlock()
+	next := *g.view.Load()
+	next.filter = newFilter(g.limits.FilterBytes)
+	g.view.Store(&next)
 }
 
 // Revision returns the catalogue revision of the last SetObjectives.

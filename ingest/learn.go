@@ -43,27 +43,32 @@ func (a *Arrival) learn(h Hash, ls bus.Labels, flags uint64) (Ref, error) {
 	mask, hits := v.index.match(c.namespace, ls, a.hits[:0])
 	a.hits = hits[:0]
 	a.tellBeside(c.namespace, ls)
-	if mask == 0 {
+	if s := v.table.rematch(h, v.gen, mask); s != nil && (mask != 0 || s.watch() != 0) {
+		return Ref{series: s}, nil // watched as it was
+	}
+	watch := g.rewatch(a, h, ls, flags)
+	if mask == 0 && watch == 0 {
 		a.ignore(h)
 		return Ref{}, nil
 	}
-	if s := v.table.rematch(h, v.gen, mask); s != nil {
-		return Ref{series: s}, nil
+	if mask == 0 {
+		return a.see(h, watch, flags), nil
 	}
 	src := a.sources[a.current].src
 	if c.sources {
 		if src = g.findSource(a.sender, c.cluster, c.replica); src == nil {
+			g.unwatch(watch)
 			return refuse(SourceLimit, labelReplica, 0, 0)
 		}
 	}
-	return a.keep(h, ls, c.namespace, src, mask, flags, hits)
+	return a.keep(h, ls, c.namespace, src, mask, flags, watch, hits)
 }
 
 // ignore remembers that nobody needs the series, within what the sender may put into the filter.
 func (a *Arrival) ignore(h Hash) {
 	g, v := a.gate, a.view
 	if s := v.table.remove(h, v.gen); s != nil {
-		g.bounds.release(s)
+		g.forget(s, 0)
 	}
 	if !a.sender.mayFilter(&g.limits, v.gen, a.now) {
 		g.stats.unremembered.Add(1)
@@ -75,19 +80,20 @@ func (a *Arrival) ignore(h Hash) {
 }
 
 // keep takes the series in, if there is room.
-func (a *Arrival) keep(h Hash, ls bus.Labels, space string, src *source, mask, flags uint64, hits []*rule) (Ref, error) {
+func (a *Arrival) keep(h Hash, ls bus.Labels, space string, src *source, mask, flags uint64, watch uint32, hits []*rule) (Ref, error) {
 	g, v := a.gate, a.view
 	a.scratch = ls.Append(a.scratch[:0])
 	ns, why := g.bounds.admit(a.sender, space, len(a.scratch), a.now)
 	if why != 0 {
 		a.tell(mask, space, flags, hits)
+		g.unwatch(watch)
 		return refuse(why, "", 0, 0)
 	}
-	s := &series{labels: string(a.scratch), source: src, space: ns, flags: uint16(flags)}
+	s := &series{labels: string(a.scratch), source: src, space: ns, marks: watch<<watchShift | uint32(flags)&flagBits}
 	s.mask.Store(mask)
 	kept, mine := v.table.add(h, v.gen, a.minute, s)
 	if !mine {
-		g.bounds.release(s)
+		g.forget(s, kept.watch())
 	}
 	return Ref{series: kept}, nil
 }

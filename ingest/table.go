@@ -8,13 +8,13 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// A series is one that some definition needs, as one sender encodes it. It fills one cache line.
+// A series is one that some definition needs or that is watched, as one sender encodes it. It fills one cache line.
 type series struct {
-	mask   atomic.Uint64 // partitions that need it
+	mask   atomic.Uint64 // partitions that need it; 0 from the first to the last of one that is only watched
 	labels string        // as bus.Labels.Append encodes them
 	source *source
-	space  *usage // of its global namespace, whose name it bears
-	flags  uint16
+	space  *usage // of its global namespace, whose name it bears; nil of one that is only watched
+	marks  uint32 // flags of the series, and above them the number under which a Watcher has it
 
 	// guarded by the flush
 	ref       uint32 // of the writer of round toldRound
@@ -22,6 +22,18 @@ type series struct {
 	tellAgain uint32 // when it is to be announced again, in seconds
 	toldMask  uint64 // partitions that were told
 }
+
+// flags are the flags that the series was learned with.
+func (s *series) flags() uint64 { return uint64(s.marks & flagBits) }
+
+// watch is the number under which a [Watcher] has the series; 0: it is not watched.
+func (s *series) watch() uint32 { return s.marks >> watchShift }
+
+const (
+	watchShift = 8
+	flagBits   = 1<<watchShift - 1
+	watchMax   = 1<<(32-watchShift) - 1
+)
 
 // copies is how many partitions a sample of the series is written to.
 func (s *series) copies() int { return bits.OnesCount64(s.mask.Load()) }
@@ -122,7 +134,8 @@ func (sh *shard) locate(h Hash, gone *series) *entry {
 	}
 }
 
-// rematch gives a known series the partitions that need it under the view gen. It returns nil where h is not known.
+// rematch gives a known series the partitions that need it under the view gen. It returns nil where h is not known, or where it was needed and is now only
+// watched, or the other way round: then another one takes its place.
 func (t *table) rematch(h Hash, gen uint32, mask uint64) *series {
 	sh := t.shard(h)
 	sh.mu.Lock()
@@ -133,6 +146,9 @@ func (t *table) rematch(h Hash, gen uint32, mask uint64) *series {
 	e := sh.locate(h, t.gone)
 	s := e.series.Load()
 	if s != nil && int32(e.gen.Load()-gen) < 0 {
+		if (s.mask.Load() == 0) != (mask == 0) {
+			return nil
+		}
 		s.mask.Store(mask)
 		e.gen.Store(gen)
 	}
@@ -245,7 +261,7 @@ func (g *Gate) sweep(now bus.Time) {
 	for range min((int64(now)-next)/int64(every)+1, tableShards) {
 		i := int(g.sweeper.shard.Add(1)) % tableShards
 		g.table.sweep(i, before, func(s *series) {
-			g.bounds.release(s)
+			g.forget(s, 0)
 			g.stats.forgotten.Add(1)
 		})
 		g.histograms.sweep(i%histogramShards, before)

@@ -45,7 +45,7 @@ func (b *Bounds) defaults() {
 //   - a proposal whose id it has seen lately gets the same answer again, without Set and Deleted, and changes nothing;
 //   - a definition has one managing source; another is refused unless it takes ownership. One exception: a definition whose text
 //     is unchanged and that is only compiled anew, because something it refers to has changed, keeps its owner whoever proposes it;
-//   - a directory (ManagedBy "dir:…") that owned more than three definitions deletes at most half of them within ten minutes
+//   - a directory or a cluster (ManagedBy "dir:…", "cluster:…") that owned more than three definitions deletes at most half of them within ten minutes
 //     unless a person has confirmed it, so that an unmounted volume does not delete a company's objectives, be it file by file;
 //   - what others refer to is not deleted, and what refers to nothing is not accepted;
 //   - a global namespace is not deleted while anything stands in it that the same proposal does not delete, too.

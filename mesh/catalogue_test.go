@@ -215,17 +215,23 @@ func TestReferencesAndClaims(t *testing.T) {
 	d.want(mesh.Proposal{Set: []mesh.Definition{slo, sli}}, mesh.ReasonConflict, "SLO default/other")
 }
 
-// An unmounted folder would delete all objectives of a company, at once or file by file.
+// An unmounted folder, or a cluster that was set up anew, would delete all objectives of a company, at once or one by one.
 func TestHalfAtOnce(t *testing.T) {
+	for _, source := range []string{"dir:config", "cluster:eu-1"} {
+		t.Run(source, func(t *testing.T) { halfAtOnce(t, source) })
+	}
+}
+
+func halfAtOnce(t *testing.T, source string) {
 	d := newDesk(t, mesh.Bounds{})
 	var set []mesh.Definition
 	for i := range 6 {
 		set = append(set, define("SLO", fmt.Sprintf("s%d", i), "1"))
 	}
-	dir := mesh.Proposal{ManagedBy: "dir:config", Set: set}
+	dir := mesh.Proposal{ManagedBy: source, Set: set}
 	d.want(dir, mesh.ReasonAccepted, "")
 	remove := func(from, to int) mesh.Proposal {
-		p := mesh.Proposal{ManagedBy: "dir:config"}
+		p := mesh.Proposal{ManagedBy: source}
 		for i := from; i < to; i++ {
 			p.Delete = append(p.Delete, set[i].Ref)
 		}

@@ -22,6 +22,19 @@ type Ref struct {
 // needs to exist; while one does that others stand in, it is not deleted without them.
 var KindGlobalNamespace = Kind{APIVersion: "evenkeel.dev/v1beta1", Kind: "GlobalNamespace"}
 
+// Kinds of definitions that stages of the mesh read.
+var (
+	KindResourceGroup   = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "ResourceGroup"}
+	KindCluster         = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "Cluster"}
+	KindExternalService = Kind{APIVersion: KindGlobalNamespace.APIVersion, Kind: "ExternalService"}
+)
+
+// How the managing sources begin that are read again and again, so that what vanishes from them is deleted: folders and clusters.
+const (
+	OwnerDirectory = "dir:"
+	OwnerCluster   = "cluster:"
+)
+
 // A Definition is one accepted object as the catalogue keeps it.
 type Definition struct {
 	Ref
@@ -30,7 +43,7 @@ type Definition struct {
 	Revision        uint64            `json:"revision"`   // catalogue revision of its last change
 	Generation      int64             `json:"generation"` // rises with each change of Spec or Compiled
 	Digest          string            `json:"digest"`     // hexadecimal SHA-256 of Spec
-	ManagedBy       string            `json:"managedBy"`  // "dir:<name>" or "api"; one owner per object
+	ManagedBy       string            `json:"managedBy"`  // "dir:<name>", "cluster:<name>" or "api"; one owner per object
 	Author          string            `json:"author"`     // identity of who proposed the last change
 	Source          string            `json:"source"`     // the text as it was written, one YAML document
 	Spec            json.RawMessage   `json:"spec"`       // the whole document in canonical JSON
@@ -87,7 +100,7 @@ const (
 	ReasonUnchanged        = "Unchanged"        // accepted; everything stands as it was wished
 	ReasonConflict         = "Conflict"         // a definition has another revision than was expected, or a claim is taken: read again
 	ReasonOwnedByOther     = "OwnedByOther"     // another source manages the definition
-	ReasonTooManyDeletions = "TooManyDeletions" // more than half of what a directory owns, without a yes
+	ReasonTooManyDeletions = "TooManyDeletions" // more than half of what a directory or a cluster owns, without a yes
 	ReasonTooMany          = "TooMany"          // over a bound of the catalogue or of one proposal
 	ReasonReferenced       = "Referenced"       // what stays refers to what would go
 	ReasonInhabited        = "Inhabited"        // what stays stands in a global namespace that would go

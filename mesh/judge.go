@@ -194,9 +194,9 @@ func (c *Catalogue) judgeClaims(_ *Proposal, pl *plan, _ bus.Time) *refusal {
 	return nil
 }
 
-// judgeDeletions holds back a directory that would lose more than half of what it owned, and keeps count of the window.
+// judgeDeletions holds back a directory or a cluster that would lose more than half of what it owned, and keeps count of the window.
 func (c *Catalogue) judgeDeletions(p *Proposal, pl *plan, now bus.Time) *refusal {
-	if len(pl.deleted) == 0 || !strings.HasPrefix(p.ManagedBy, "dir:") {
+	if len(pl.deleted) == 0 || !strings.HasPrefix(p.ManagedBy, OwnerDirectory) && !strings.HasPrefix(p.ManagedBy, OwnerCluster) {
 		return nil
 	}
 	next := map[string]deletions{}
@@ -211,7 +211,7 @@ func (c *Catalogue) judgeDeletions(p *Proposal, pl *plan, now bus.Time) *refusal
 	}
 	w.Deleted += len(pl.deleted)
 	if !p.Confirmed && w.Owned > 3 && 2*w.Deleted > w.Owned {
-		return refuse(ReasonTooManyDeletions, "%s would delete %d of the %d definitions that it owned ten minutes ago, or since; more than half needs a yes: is the folder whole?", p.ManagedBy, w.Deleted, w.Owned)
+		return refuse(ReasonTooManyDeletions, "%s would delete %d of the %d definitions that it owned ten minutes ago, or since; more than half needs a yes: is the source whole?", p.ManagedBy, w.Deleted, w.Owned)
 	}
 	if p.Confirmed {
 		delete(next, p.ManagedBy) // a person has looked; counting begins again

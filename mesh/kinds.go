@@ -128,3 +128,6 @@ func HeldClaims(docs []Document, existing []Definition) map[string]Ref {
 	}
 	return claims
 }
+
+// OfKind returns the kind of the object.
+func (r Ref) OfKind() Kind { return Kind{r.APIVersion, r.Kind} }

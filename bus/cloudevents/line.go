@@ -25,6 +25,20 @@ func Line(e *Event) string {
 		text = words(e, correctionLine)
 	case "dev.evenkeel.mesh.definition.v1":
 		text = words(e, definitionLine)
+	case "dev.evenkeel.mesh.cluster.v1":
+		text = words(e, clusterLine)
+	case "dev.evenkeel.mesh.node.v1":
+		text = words(e, nodeLine)
+	case "dev.evenkeel.mesh.service.v1":
+		text = words(e, serviceLine)
+	case "dev.evenkeel.mesh.instance.v1":
+		text = words(e, instanceLine)
+	case "dev.evenkeel.mesh.member.v1":
+		text = words(e, memberLine)
+	case "dev.evenkeel.mesh.group.v1":
+		text = words(e, groupLine)
+	case "dev.evenkeel.mesh.call.v1":
+		text = words(e, callLine)
 	case "dev.evenkeel.notify.dead.v1":
 		text = words(e, deadLine)
 	case "dev.evenkeel.notify.watchdog.v1":

@@ -29,6 +29,13 @@ func Types() ([]Type, error) {
 		{Key: "slo.status", Subject: "evenkeel.slo.status.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "slo.correction", Subject: "evenkeel.slo.correction.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "mesh.definition", Subject: "evenkeel.mesh.definition.{globalNamespace}.{kind}.{name}", About: "{globalNamespace}/{kind}/{name}"},
+		{Key: "mesh.cluster", Subject: "evenkeel.mesh.cluster.-.{cluster}", About: "-/{cluster}"},
+		{Key: "mesh.node", Subject: "evenkeel.mesh.node.-.{cluster}.{name}", About: "-/{cluster}/{name}"},
+		{Key: "mesh.service", Subject: "evenkeel.mesh.service.{globalNamespace}.{service}.{cluster}.{namespace}", About: "{globalNamespace}/{service}/{cluster}/{namespace}"},
+		{Key: "mesh.instance", Subject: "evenkeel.mesh.instance.{globalNamespace}.{service}.{cluster}.{namespace}.{name}", About: "{globalNamespace}/{service}/{cluster}/{namespace}/{name}"},
+		{Key: "mesh.member", Subject: "evenkeel.mesh.member.{globalNamespace}.{cluster}.{namespace}", About: "{globalNamespace}/{cluster}/{namespace}"},
+		{Key: "mesh.group", Subject: "evenkeel.mesh.group.{globalNamespace}.{group}", About: "{globalNamespace}/{group}"},
+		{Key: "mesh.call", Subject: "evenkeel.mesh.call.{globalNamespace}.{service}.{cluster}.{namespace}.{call}", About: "{globalNamespace}/{service}/{cluster}/{namespace}/{call}"},
 		{Key: "notify.dead", Subject: "evenkeel.notify.dead.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "notify.watchdog", Subject: "evenkeel.notify.watchdog.default", About: "default"},
 		{Key: "notify.silence", Subject: "evenkeel.notify.silence.{globalNamespace}.{service}", About: "{globalNamespace}/{service}/{id}"},
@@ -84,5 +91,23 @@ func (t *Type) exampleAbout() string {
 	case "mesh.definition":
 		return "shop/slo/checkout-availability"
 	}
+	if strings.HasPrefix(t.Key, "mesh.") {
+		return t.filled()
+	}
 	return "shop/checkout/checkout-availability"
+}
+
+// filled fills About with the fields of the example that it names.
+func (t *Type) filled() string {
+	var data map[string]any
+	if json.Unmarshal(t.Example, &data) != nil {
+		return ""
+	}
+	parts := strings.Split(t.About, "/")
+	for i, part := range parts {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			parts[i], _ = data[strings.TrimSuffix(name, "}")].(string)
+		}
+	}
+	return strings.Join(parts, "/")
 }

@@ -151,7 +151,7 @@ func TestRoles(t *testing.T) {
 		return openTestLog(t, Config{URL: s.ClientURL(), Attach: true, Credentials: Credentials{User: role, Password: "pw-" + role}})
 	}
 	logs := map[string]*Log{"ingest": open("ingest"), "decider": open("decider"), "result": open("result")}
-	subjects := map[string]string{"log.frame.1": "ingest", "log.tick": "decider", "log.draft.a": "decider", "log.event.a.b": "decider", "log.commit.slo.0": "decider", "log.result.notify": "result", "log.proposal.x": "result"}
+	subjects := map[string]string{"log.frame.1": "ingest", "log.observation.mesh.eu-1": "ingest", "log.tick": "decider", "log.draft.a": "decider", "log.event.a.b": "decider", "log.commit.slo.0": "decider", "log.result.notify": "result", "log.proposal.x": "result"}
 	for role, l := range logs {
 		for subject, who := range subjects {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

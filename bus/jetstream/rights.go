@@ -74,7 +74,7 @@ func rightsOf(r Role) (right, bool) {
 	case RoleAdmin:
 		return right{account: accountInternal}, true
 	case RoleIngest:
-		return right{"INGEST", append(reads("*"), grant{subject: "log.frame.>"}), true}, true
+		return right{"INGEST", append(reads("*"), grant{subject: "log.frame.>"}, grant{subject: "log.observation.>"}), true}, true
 	case RoleDecider:
 		g := append(reads("*"), grant{subject: "$JS.API.STREAM.PURGE.LOG"}, grant{subject: "$JS.API.STREAM.PURGE.SNAP"})
 		for _, s := range []string{"log.commit.>", "log.copy.>", "log.draft.>", "log.event.>", "log.status.>", "log.ledger.>", "log.detail.>", "log.tick", "heads.>", "snap.>", "meta.>"} {

@@ -17,26 +17,35 @@ type getFlags struct {
 	namespace string
 	gns       string
 	output    string
+
+	cluster, service, state string // of lists of the mesh
 }
 
 func getCommand(c *cli) *cobra.Command {
 	var f getFlags
 	cmd := &cobra.Command{
-		Use:   "get [KIND [NAME] | KIND/NAME | deliveries | targets]",
-		Short: "Show definitions, deliveries or scrape targets",
-		Long: `Get lists definitions, all or those of a kind, and shows one in full. 'get deliveries' lists messages to notification targets that are on
-their way, held back (see 'silence') or were given up (see 'resend'); 'get targets' lists what is scraped.
+		Use:   "get [KIND [NAME] | KIND/NAME | services | instances | clusters | gns | groups | deliveries | targets]",
+		Short: "Show definitions, what runs where, deliveries or scrape targets",
+		Long: `Get lists definitions, all or those of a kind, and shows one in full. 'get services', 'instances', 'clusters', 'gns' and 'groups' list what runs
+and who belongs where (see 'describe' for one of them). 'get deliveries' lists messages to notification targets that are on their way, held
+back (see 'silence') or were given up (see 'resend'); 'get targets' lists what is scraped.
 
 It exits with 1 when the named object does not exist.`,
-		Example: "  evenkeel get\n  evenkeel get slos\n  evenkeel get slo/checkout-availability -o yaml\n  evenkeel get deliveries",
+		Example: "  evenkeel get\n  evenkeel get slos\n  evenkeel get services --gns shop\n  evenkeel get slo/checkout-availability -o yaml\n  evenkeel get deliveries",
 		Args:    cobra.MaximumNArgs(2),
 	}
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "only objects of this namespace (with a name: default)")
 	cmd.Flags().StringVar(&f.gns, "gns", "", "only objects of this global namespace")
+	cmd.Flags().StringVar(&f.cluster, "cluster", "", "of services and instances, only those in this cluster")
+	cmd.Flags().StringVar(&f.service, "service", "", "of instances, only those of this service")
+	cmd.Flags().StringVar(&f.state, "state", "", "of services, instances and clusters, only those in this state")
 	outputFlag(cmd, &f.output)
 	cmd.RunE = do(func(cmd *cobra.Command, args []string) error {
 		if err := checkOutput(f.output); err != nil {
 			return err
+		}
+		if len(args) == 1 && meshLists[strings.ToLower(args[0])] != nil {
+			return meshLists[strings.ToLower(args[0])](c, cmd.Context(), &f)
 		}
 		if len(args) == 1 {
 			if kind, name, ok := strings.Cut(args[0], "/"); ok {

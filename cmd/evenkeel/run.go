@@ -55,6 +55,10 @@ A flag wins over the environment, that over the file.`,
 func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.StringVar(file, "settings", "", "YAML file with settings")
 	f.StringSliceVar(&s.Config, "config", nil, "folder with definitions, which is watched; may be given several times")
+	f.StringSliceVar(&s.Clusters, "cluster", nil, "clusters that are observed: NAME (of a context of the kubeconfig), NAME=CONTEXT or NAME=in-cluster")
+	f.StringSliceVar(&s.DefinitionsFromKube, "definitions-from-kube", nil, "clusters whose custom resources are definitions: NAME=CONTEXT or NAME=in-cluster")
+	f.StringSliceVar(&s.DefinitionsTrusted, "definitions-trusted", nil, "which of those may define global namespaces, too (default: none)")
+	f.StringVar(&s.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config)")
 	f.StringVar(&s.Data, "data", defaultData, "folder for everything that is kept")
 	f.StringVar(&s.HTTP, "http", "127.0.0.1:7480", "address of the API, remote write and OTLP over HTTP")
 	f.StringVar(&s.OTLPGRPC, "otlp-grpc", "127.0.0.1:4317", `address of OTLP over gRPC; "" opens none`)
@@ -65,6 +69,7 @@ func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.BoolVar(&s.AllowPrivateWebhooks, "allow-private-webhooks", false, "send notifications to private and loopback addresses too")
 	f.StringVar(&s.Log, "log", "text", "form of the log: text or json")
 	f.StringVar(&s.LogLevel, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&s.Calls, "calls", true, "watch metrics of Istio and of traces for who calls whom, for evenkeel mesh graph")
 	f.BoolVar(&s.Pprof, "pprof", false, "serve profiles under /debug/pprof/ to admins")
 	f.BoolVar(&s.MetricsAuth, "metrics-auth", false, "ask for a token that may read on /metrics (/metrics/slo always does)")
 	f.StringVar(&s.TLSCert, "tls-cert", "", "PEM file: certificate of the HTTP and gRPC addresses")

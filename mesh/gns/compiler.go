@@ -1,4 +1,4 @@
-// Package gns compiles the kinds GlobalNamespace and ResourceGroup of evenkeel.dev/v1beta1, and reads inventories to try them on.
+// Package gns compiles the kinds GlobalNamespace, ResourceGroup, Cluster and ExternalService of evenkeel.dev/v1beta1, and reads inventories to try them on.
 // docs/global-namespaces.md describes them for their users.
 //
 // It is strict: what is not understood is a problem with its place and never ignored. Where a choice was to be made:
@@ -24,9 +24,6 @@ import (
 	"evenkeel.dev/mesh/member"
 )
 
-// KindGroup is the kind ResourceGroup; the other one is [mesh.KindGlobalNamespace].
-var KindGroup = mesh.Kind{APIVersion: mesh.KindGlobalNamespace.APIVersion, Kind: "ResourceGroup"}
-
 // Bounds of what is defined.
 const (
 	maxNamespaces  = 500 // global namespaces; each is compared with all others
@@ -38,28 +35,43 @@ const (
 	maxOverlaps    = 20 // told of one definition
 )
 
-// A Compiler compiles both kinds. It has no state; use it from any goroutine.
+// A Compiler compiles all four kinds. It has no state; use it from any goroutine.
 type Compiler struct{}
 
 // New returns a Compiler.
 func New() *Compiler { return &Compiler{} }
 
 // Kinds lists what it takes.
-func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{mesh.KindGlobalNamespace, KindGroup} }
+func (*Compiler) Kinds() []mesh.Kind {
+	return []mesh.Kind{mesh.KindGlobalNamespace, mesh.KindResourceGroup, mesh.KindCluster, mesh.KindExternalService}
+}
+
+// Form returns a pointer to what a document of one of the kinds is decoded into: its fields are all that there are.
+func (*Compiler) Form(k mesh.Kind) any {
+	switch k {
+	case mesh.KindResourceGroup:
+		return new(groupObject)
+	case mesh.KindCluster:
+		return new(clusterObject)
+	case mesh.KindExternalService:
+		return new(externalObject)
+	}
+	return new(namespaceObject)
+}
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of a GlobalNamespace is a
-// [member.GlobalNamespace], that of a ResourceGroup a [member.Group].
+// [member.GlobalNamespace], that of a ResourceGroup a [member.Group], that of a Cluster an [inventory.ClusterSpec], that of an ExternalService an
+// [inventory.External].
 func (*Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
 	r := &run{claims: mesh.HeldClaims(docs, existing)}
 	r.standing(docs, existing)
 	var out []mesh.Definition
 	for i := range docs {
 		r.from = len(r.problems)
-		if d := &docs[i]; d.Kind == KindGroup.Kind {
-			out = append(out, r.group(d))
-		} else {
-			out = append(out, r.globalNamespace(d))
-		}
+		compile := map[string]func(*mesh.Document) mesh.Definition{
+			mesh.KindGlobalNamespace.Kind: r.globalNamespace, mesh.KindResourceGroup.Kind: r.group, mesh.KindCluster.Kind: r.cluster, mesh.KindExternalService.Kind: r.external,
+		}[docs[i].Kind]
+		out = append(out, compile(&docs[i]))
 	}
 	r.overlaps()
 	return out, mesh.SortProblems(r.problems)
@@ -72,14 +84,14 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 		if len(d.Compiled) == 0 {
 			continue
 		}
-		switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
+		switch d.OfKind() {
 		case mesh.KindGlobalNamespace:
 			var g member.GlobalNamespace
 			if err := json.Unmarshal(d.Compiled, &g); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
 			}
 			namespaces = append(namespaces, g)
-		case KindGroup:
+		case mesh.KindResourceGroup:
 			var g member.Group
 			if err := json.Unmarshal(d.Compiled, &g); err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
@@ -91,12 +103,12 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 }
 
 // Outreaches reports whether a definition says something about more than the global namespace that it stands in: who may change only that
-// one must not change it. A global namespace says who else joins; a group of the organisation looks into all.
+// one must not change it. A global namespace says who else joins, a cluster may hold members of several; a group of the organisation looks into all.
 func Outreaches(d *mesh.Definition) bool {
-	switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
-	case mesh.KindGlobalNamespace:
+	switch d.OfKind() {
+	case mesh.KindGlobalNamespace, mesh.KindCluster:
 		return true
-	case KindGroup:
+	case mesh.KindResourceGroup:
 		var g member.Group
 		return json.Unmarshal(d.Compiled, &g) != nil || g.GlobalNamespace == ""
 	}

@@ -32,7 +32,7 @@ func compile(name, text string, existing []mesh.Definition) ([]mesh.Definition, 
 // Somebody with a mistake in a file would not be told what, where, or what would be right; or something right would be refused.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 5 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {

@@ -35,7 +35,7 @@ type Observation struct {
 	Number   uint64   `json:"n"`
 	Phase    string   `json:"phase"`
 	Reason   string   `json:"reason,omitempty"` // of Blind: for people
-	At       bus.Time `json:"at"`               // when it was seen, by the observer's clock
+	At       bus.Time `json:"atMs"`             // when it was seen, by the observer's clock
 
 	Info       *Info       `json:"info,omitempty"` // with Listing
 	Namespaces []Namespace `json:"namespaces,omitempty"`
@@ -97,7 +97,7 @@ type Workload struct {
 	Version   string            `json:"version,omitempty"` // as its labels say; "" where they say nothing
 	Labels    map[string]string `json:"labels,omitempty"`  // of its instances
 	Desired   int               `json:"desired"`
-	Created   bus.Time          `json:"created"`
+	Created   bus.Time          `json:"createdMs"`
 }
 
 // A Host is a Service object of Kubernetes: a name under which instances are called.
@@ -143,7 +143,7 @@ type Instance struct {
 	Done      bool     `json:"done,omitempty"`   // it has ended and shall not run again
 	Sidecar   bool     `json:"sidecar,omitempty"`
 	Restarts  int      `json:"restarts,omitempty"`
-	Created   bus.Time `json:"created"`
+	Created   bus.Time `json:"createdMs"`
 
 	Labels map[string]string `json:"labels,omitempty"` // those that some Host selects by
 }

@@ -1,7 +1,6 @@
 package member
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -169,13 +168,11 @@ func (m *Match) fits(s string) bool {
 func (g *Group) Of(inv Inventory, m *Membership) []Resource {
 	out := []Resource{}
 	for _, x := range resources(g.Kind, inv, m) {
-		if (g.GlobalNamespace == "" || slices.Contains(x.GlobalNamespaces, g.GlobalNamespace)) && g.Rules.Holds(&x) {
+		if g.Admits(&x) {
 			out = append(out, x)
 		}
 	}
-	slices.SortFunc(out, func(a, b Resource) int {
-		return cmp.Or(strings.Compare(a.Cluster, b.Cluster), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(out, func(a, b Resource) int { return a.Compare(&b) })
 	return out
 }
 

@@ -55,6 +55,9 @@ func (*Compiler) Kinds() []mesh.Kind {
 	return []mesh.Kind{{APIVersion: slo.ExclusionVersion, Kind: slo.KindExclusion}}
 }
 
+// Form returns a pointer to what a document is decoded into: its fields are all that there are.
+func (*Compiler) Form(mesh.Kind) any { return new(object) }
+
 // Compile checks docs and returns their definitions. The Compiled of each is an [slo.Exclusion].
 func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
 	var out []mesh.Definition

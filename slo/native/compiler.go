@@ -64,6 +64,9 @@ func New(c Config) (*Compiler, error) {
 // Kinds lists what it takes.
 func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{{APIVersion: APIVersion, Kind: KindSLO}} }
 
+// Form returns a pointer to what a document is decoded into: its fields are all that there are.
+func (*Compiler) Form(mesh.Kind) any { return new(document) }
+
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of each is a list of one [slo.Objective].
 func (c *Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
 	r := &run{cfg: c.cfg, claims: mesh.HeldClaims(docs, existing), targets: map[mesh.Ref]*mesh.Definition{}}

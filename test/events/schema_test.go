@@ -15,6 +15,8 @@ import (
 	"evenkeel.dev/bus"
 	"evenkeel.dev/bus/cloudevents"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 	"evenkeel.dev/slo/notify"
 )
@@ -252,6 +254,40 @@ func samples() map[string][]any {
 				Alerts: []slo.Differed{{Tier: "page", Severity: "page", At: slo.Moment(at), Fired: true, Pair: pair, Was: pair}},
 			},
 		},
+		inventory.EventCluster: {
+			inventory.ClusterEvent{State: inventory.ClusterReady},
+			inventory.ClusterEvent{Cluster: "c", State: inventory.ClusterDark, Reason: "NothingHeard", Previous: inventory.ClusterReady, Version: "v1", LastLook: at.String(), Objects: 3, Left: 1},
+		},
+		inventory.EventNode: {
+			inventory.NodeEvent{Action: inventory.ActionCreated},
+			inventory.NodeEvent{Action: inventory.ActionUpdated, Cluster: "c", Node: inventory.Node{Name: "n", Labels: map[string]string{"a": "b"}, Version: "v1", Ready: true, Reason: "r", Region: "r", Zone: "z"}},
+		},
+		inventory.EventService: {
+			inventory.ServiceEvent{Action: inventory.ActionDeleted, State: inventory.StateHealthy},
+			inventory.ServiceEvent{
+				Action: inventory.ActionUpdated, GlobalNamespace: "g", Service: "s", Cluster: "c", Namespace: "n", State: inventory.StateError, Reason: "r", Desired: 2, Ready: 1,
+				Versions: []inventory.Version{{Name: "v1", State: inventory.StateWarning, Reason: "r", Instances: 2, Ready: 1, Images: []string{"i"}}}, Hosts: []string{"h"},
+			},
+		},
+		inventory.EventInstance: {
+			inventory.InstanceEvent{Action: inventory.ActionDeleted, Instance: inventory.Instance{State: inventory.StateUnknown}},
+			inventory.InstanceEvent{Action: inventory.ActionCreated, GlobalNamespace: "g", Cluster: "c", Instance: inventory.Instance{
+				Namespace: "n", Name: "p", Service: "s", Version: "v", Workload: "Deployment/s", Node: "n", IP: "10.0.0.1", Account: "a", Identity: "spiffe://t/ns/n/sa/a",
+				Images: []inventory.Image{{Container: "c", Name: "i", Digest: "sha256:0"}}, State: inventory.StateWarning, Reason: "r", Done: true, Sidecar: true, Restarts: 1, Created: at,
+				Labels: map[string]string{"a": "b"},
+			}},
+		},
+		inventory.EventMember: {
+			inventory.MemberEvent{Action: inventory.ActionJoined}, inventory.MemberEvent{Action: inventory.ActionLeft, GlobalNamespace: "g", Cluster: "c", Namespace: "n"},
+		},
+		inventory.EventGroup: {
+			inventory.GroupEvent{Kind: "Service"},
+			inventory.GroupEvent{GlobalNamespace: "g", Group: "x", Kind: "Node", Count: 1, Joined: []inventory.GroupResource{{Cluster: "c", Namespace: "n", Name: "x"}}, Left: []inventory.GroupResource{{Name: "y"}}},
+		},
+		calls.EventCall: {
+			calls.CallEvent{Action: calls.ActionCreated, Seen: calls.SideTraces.String()},
+			calls.CallEvent{Action: calls.ActionPlaintext, GlobalNamespace: "g", Service: "s", Cluster: "c", Namespace: "n", Call: "1", Caller: &calls.Caller{GlobalNamespace: "g", Cluster: "c", Namespace: "n", Service: "s", Principal: "p"}, Seen: "destination"},
+		},
 		slo.StatusEventType: {
 			slo.StatusEvent{Status: slo.Status{State: slo.StateUnknown, Window: window, Method: slo.MethodOccurrences}},
 			slo.StatusEvent{Previous: slo.StateHealthy, Status: slo.Status{
@@ -354,7 +390,11 @@ func TestSubjects(t *testing.T) {
 		got = append(got, strings.SplitAfterN(typ.Subject, ".", 4)[0]+strings.SplitAfterN(typ.Subject, ".", 4)[1]+strings.SplitAfterN(typ.Subject, ".", 4)[2])
 	}
 	var want []string
-	for _, prefix := range []string{slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence} {
+	for _, prefix := range []string{
+		slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition,
+		bus.SubjectEvent + "mesh.cluster.", bus.SubjectEvent + "mesh.node.", bus.SubjectEvent + "mesh.service.", bus.SubjectEvent + "mesh.instance.", bus.SubjectEvent + "mesh.member.",
+		bus.SubjectEvent + "mesh.group.", calls.SubjectCall, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
+	} {
 		want = append(want, bus.PublicSubject(prefix))
 	}
 	if !slices.Equal(got, want) {

@@ -11,7 +11,7 @@ var floors = map[string]int{
 }
 
 // stages are pure packages below a floor: what is a stage or vocabulary of one, and no shell. Shells may import them as they do their parent.
-var stages = []string{"slo/notify", "mesh/member", "mesh/inventory", "mesh/spiffe", "mesh/trust", "mesh/traffic", "mesh/discovery", "mesh/istio"}
+var stages = []string{"slo/notify", "mesh/member", "mesh/inventory", "mesh/calls", "ingest/watch", "mesh/spiffe", "mesh/trust", "mesh/traffic", "mesh/discovery", "mesh/istio"}
 
 // suites are conformance suites; only tests import them.
 var suites = []string{"bus/logtest"}
@@ -19,7 +19,7 @@ var suites = []string{"bus/logtest"}
 // A family is a set of third-party packages that only some folders may name.
 type family struct {
 	prefixes []string
-	homes    []string // folders; "x/" is all below x; a name that begins with "/" is any folder of that name
+	homes    []string // folders; "x/" is all below x; a name that begins with "/" is any folder of that name, and all below it
 }
 
 // families says where third-party packages are at home. Who adds a dependency adds it here, with its one home.
@@ -151,7 +151,7 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 func at(dir, home string) bool {
 	switch {
 	case strings.HasPrefix(home, "/"):
-		return strings.HasSuffix(dir, home)
+		return strings.HasSuffix(dir, home) || strings.Contains(dir, home+"/")
 	case strings.HasSuffix(home, "/"):
 		return strings.HasPrefix(dir, home)
 	}
@@ -162,4 +162,5 @@ func under(root, dir string) bool { return dir == root || strings.HasPrefix(dir,
 
 func roof(dir string) bool { return under("console", dir) || under("cmd", dir) }
 
-func kube(dir string) bool { return strings.HasSuffix(dir, "/kube") }
+// kube reports whether the folder is named kube, or stands below one that is.
+func kube(dir string) bool { return at(dir, "/kube") }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +18,9 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
+	"evenkeel.dev/mesh/inventory"
+	"evenkeel.dev/mesh/kube/definition"
 	"evenkeel.dev/slo"
 )
 
@@ -48,11 +53,16 @@ type app struct {
 	catalogue   *catalogue
 	definitions *definitions
 	deliveries  *deliveries
+	meshes      *meshes // nil without the role api
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
-	intake      *intake // nil without the role ingest
-	outlet      *outlet // nil without the role notify
+	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
+	kubeNames   []string
+	observers   []*observed // --cluster
+	observing   sync.Map    // names of clusters to the *kube.Observer that runs here
+	intake      *intake     // nil without the role ingest
+	outlet      *outlet     // nil without the role notify
 	sloStats    *slo.Stats
 	console     *console.Server
 	listeners   listeners
@@ -137,7 +147,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.onClose(a.log.Close)
-	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: a.settings.Roles}); err != nil {
+	if a.members, err = jetstream.Join(ctx, jetstream.MembersConfig{Log: a.log, Roles: slices.Concat(a.settings.Roles, a.settings.kubeRoles(), a.settings.observeRoles())}); err != nil {
 		return err
 	}
 	a.onClose(func() error { a.members.Leave(); return nil })
@@ -199,12 +209,18 @@ func (a *app) openParts(context.Context) error {
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
 	}
+	if a.settings.Has(RoleAPI) || len(a.settings.Clusters) > 0 {
+		a.meshes = newMeshes(a.log, a.log.Last)
+	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)
 		if err != nil {
 			return err
 		}
 		a.folders = append(a.folders, f)
+	}
+	if err := errors.Join(a.openKube(), a.openObservers()); err != nil {
+		return err
 	}
 	if a.settings.Has(RoleIngest) {
 		if a.intake, err = newIntake(a); err != nil {
@@ -227,7 +243,10 @@ func (a *app) openWorker() error {
 		return err
 	}
 	var work []jetstream.StageWork
-	for _, s := range []jetstream.StageWork{{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}} {
+	for _, s := range []jetstream.StageWork{
+		{Spec: mesh.CatalogueSpec(), Role: RoleCatalogue}, {Spec: counting, Role: RoleSLO}, {Spec: joining, Role: RoleSLO}, {Spec: inventory.Spec(), Role: RoleCatalogue},
+		{Spec: calls.Spec(), Role: RoleCatalogue},
+	} {
 		if a.settings.Has(s.Role) {
 			work = append(work, s)
 		}
@@ -257,6 +276,12 @@ func (a *app) run(ctx context.Context) error {
 	for _, f := range a.folders {
 		outer.Go(func() error { return again(a.logger, "config folder", f.run)(edge) })
 	}
+	for i, s := range a.kube {
+		outer.Go(func() error { return again(a.logger, "definitions of cluster "+a.kubeNames[i], s.Run)(edge) })
+	}
+	for _, o := range a.observers {
+		outer.Go(func() error { return again(a.logger, "observer of cluster "+o.name, o.run)(edge) })
+	}
 	if a.intake != nil {
 		outer.Go(func() error { return again(a.logger, "scraper", a.intake.scrape)(edge) })
 	}
@@ -272,7 +297,7 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
 		parts["stages"] = a.worker.Run
 	}
-	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders) > 0 {
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube)+len(a.observers) > 0 {
 		parts["log reader"] = a.watcher.run
 		parts["copy of catalogue"] = a.catalogue.follow
 	}
@@ -282,6 +307,12 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	}
 	if a.deliveries != nil {
 		parts["copy of notify"] = a.deliveries.follow
+	}
+	if a.meshes != nil {
+		parts["copy of inventory"], parts["copy of calls"] = a.meshes.inventory.follow, a.meshes.calls.follow
+	}
+	if a.intake != nil && a.intake.calls != nil {
+		parts["report of calls"] = a.intake.reportCalls
 	}
 	for name, f := range parts {
 		g.Go(func() error { return again(a.logger, name, f)(ctx) })

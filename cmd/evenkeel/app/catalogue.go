@@ -20,6 +20,7 @@ type catalogue struct {
 	log     bus.Log
 	logger  *slog.Logger
 	changed func(revision uint64, objectives []slo.Objective) // told of each revision; may be nil
+	decoded map[mesh.Ref]decoded                              // of the last revision; only the follower touches it
 
 	mu          sync.Mutex
 	definitions []mesh.Definition
@@ -74,22 +75,35 @@ func (c *catalogue) take(k *mesh.Catalogue, atEnd bool) {
 	c.moved = make(chan struct{})
 }
 
-// objectives decodes what the definitions compile to. What cannot be decoded is of a later version: it is counted and left out.
+// objectives decodes what the definitions compile to. What cannot be decoded is of a later version: it is counted and left out. What has not changed
+// since the last time is not decoded again.
 func (c *catalogue) objectives(ds []mesh.Definition) (out []slo.Objective, undecodable uint64) {
+	next := make(map[mesh.Ref]decoded, len(c.decoded))
 	for i := range ds {
 		d := &ds[i]
 		if d.Kind != "SLO" || len(d.Compiled) == 0 {
 			continue
 		}
-		var list []slo.Objective
-		if err := json.Unmarshal(d.Compiled, &list); err != nil {
-			undecodable++
-			c.logger.Error("definition cannot be read", "definition", d.Ref.String(), "err", err)
-			continue
+		known, ok := c.decoded[d.Ref]
+		if !ok || known.revision != d.Revision {
+			known = decoded{revision: d.Revision}
+			if err := json.Unmarshal(d.Compiled, &known.objectives); err != nil {
+				undecodable++
+				c.logger.Error("definition cannot be read", "definition", d.Ref.String(), "err", err)
+				continue
+			}
 		}
-		out = append(out, list...)
+		next[d.Ref] = known
+		out = append(out, known.objectives...)
 	}
+	c.decoded = next
 	return out, undecodable
+}
+
+// A decoded definition is what one revision of an SLO compiles to.
+type decoded struct {
+	revision   uint64
+	objectives []slo.Objective
 }
 
 // read returns the definitions and the revision of the catalogue; ok is false before the copy has been at the log's end.

@@ -19,6 +19,7 @@ func (a *app) openConsole(context.Context) error {
 	}
 	if a.settings.Has(RoleAPI) {
 		c.Statuses, c.Definitions, c.Deliveries = a.statuses, a.definitions, a.deliveries
+		c.Mesh = a.meshes
 		c.Silences, c.TargetTests = silences{a.deliveries}, targetTests{a.deliveries}
 		c.Backfills, c.Records, c.Reports = backfills{a.log}, records{a.log}, reports{a.log, a.statuses}
 		c.Events, c.Schema, c.Repairs, c.Backups = events{a.log}, EventSchema, repairs{a.log}, backups{a.log}

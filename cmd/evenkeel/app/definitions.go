@@ -43,54 +43,75 @@ type outcome struct {
 	revision uint64
 }
 
-// carry compiles, proposes, and does so again where the catalogue has moved meanwhile or the wish did not fit into one proposal.
+// carry compiles, proposes, and does so again where the catalogue has moved meanwhile or the wish did not fit into one proposal. What was compiled
+// stands for all parts of a wish as long as nobody else changes the catalogue between them.
 func (d *definitions) carry(ctx context.Context, w wish) (outcome, error) {
 	var out outcome
 	if err := d.ready(ctx); err != nil {
 		return out, err
 	}
+	compiled, fresh := uint64(0), false // the revision that was compiled against
 	for n := 0; ; n++ {
 		existing, revision, _ := d.catalogue.read()
 		out.revision = revision
-		set, gone, problems := w.compile(existing)
-		if out.problems, out.warnings = mesh.Mistakes(problems); len(out.problems) > 0 {
-			return out, nil
+		if !fresh || revision != compiled {
+			var problems []mesh.Problem
+			w.Set, w.Delete, problems = w.compile(existing)
+			if out.problems, out.warnings = mesh.Mistakes(problems); len(out.problems) > 0 {
+				return out, nil
+			}
+			compiled = revision
 		}
-		w.Set, w.Delete, w.ID = set, gone, rand.Text()
-		before := index(existing)
-		if err := allowed(w, before); err != nil {
-			return out, err
-		}
-		p, more, err := w.proposal(existing)
-		if err != nil {
-			return out, err
-		}
-		if no := mesh.Inhabited(&p, existing); w.dryRun && no != "" {
-			return out, console.Fail(http.StatusConflict, mesh.ReasonInhabited, no, nil)
-		}
-		if w.dryRun || len(p.Set)+len(p.Delete) == 0 {
-			out.add(p, before, w.diff)
-			return out, nil
-		}
-		if more && w.whole {
-			return out, console.Fail(http.StatusUnprocessableEntity, mesh.ReasonTooMany, fmt.Sprintf("%d definitions are too many for one change; delete some of them first", len(gone)), nil)
-		}
-		ch, err := d.catalogue.propose(ctx, p)
+		more, ch, err := d.part(ctx, &w, &out, existing)
 		switch {
 		case err != nil:
 			return out, err
+		case ch == nil:
+			return out, nil
 		case !ch.Accepted && ch.Reason == mesh.ReasonConflict && w.expect == nil && n < tries:
-			continue // somebody was faster: read again
+			fresh = false // somebody was faster: read again
+			continue
 		case !ch.Accepted:
-			return out, refusal(ch)
+			return out, refusal(*ch)
 		}
-		out.add(p, before, w.diff)
 		out.revision = ch.Revision
 		if !more {
 			return out, nil
 		}
-		n = 0
+		fresh = ch.Revision == compiled+1 // nothing but this part has changed
+		compiled, n = ch.Revision, 0
 	}
+}
+
+// part proposes the next part of a wish and notes what it did. The change is nil where there is nothing more to do.
+func (d *definitions) part(ctx context.Context, w *wish, out *outcome, existing []mesh.Definition) (more bool, ch *mesh.Change, err error) {
+	w.ID = rand.Text()
+	before := index(existing)
+	if err := allowed(*w, before); err != nil {
+		return false, nil, err
+	}
+	p, more, err := w.proposal(existing)
+	if err != nil {
+		return false, nil, err
+	}
+	if no := mesh.Inhabited(&p, existing); w.dryRun && no != "" {
+		return false, nil, console.Fail(http.StatusConflict, mesh.ReasonInhabited, no, nil)
+	}
+	if w.dryRun || len(p.Set)+len(p.Delete) == 0 {
+		out.add(p, before, w.diff)
+		return false, nil, nil
+	}
+	if more && w.whole {
+		return false, nil, console.Fail(http.StatusUnprocessableEntity, mesh.ReasonTooMany, fmt.Sprintf("%d definitions are too many for one change; delete some of them first", len(w.Delete)), nil)
+	}
+	answer, err := d.catalogue.propose(ctx, p)
+	if err != nil {
+		return false, nil, err
+	}
+	if answer.Accepted {
+		out.add(p, before, w.diff)
+	}
+	return more, &answer, nil
 }
 
 // proposal is the next part of the wish; a dry run is shown whole.

@@ -65,7 +65,7 @@ func ownerOf(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--config %s: %w", path, err)
 	}
-	return "dir:" + filepath.Base(abs), nil
+	return mesh.OwnerDirectory + filepath.Base(abs), nil
 }
 
 // run looks at the folder every second until ctx ends. A change is acted upon when it has stood still for one look, so that a file that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"evenkeel.dev/ingest/otlp"
 	"evenkeel.dev/ingest/remotewrite"
 	"evenkeel.dev/ingest/scrape"
+	"evenkeel.dev/ingest/watch"
 )
 
 // intake is the role ingest: one gate, and the protocols before it.
@@ -22,6 +24,7 @@ type intake struct {
 	write *remotewrite.Handler
 	otlp  *otlp.Receiver
 	jobs  *scrape.Scraper
+	calls *watch.Calls // nil: calls are not watched
 }
 
 func now() bus.Time { return bus.TimeOf(time.Now()) }
@@ -35,13 +38,17 @@ func incarnation() uint64 {
 
 func newIntake(a *app) (*intake, error) {
 	s := &a.settings
-	gate, err := ingest.New(ingest.Config{
-		Log: a.log, Partitions: bus.DefaultPartitions, Writer: incarnation(), NewWriter: incarnation, Now: now, Limits: s.Limits,
-	})
+	c := ingest.Config{Log: a.log, Partitions: bus.DefaultPartitions, Writer: incarnation(), NewWriter: incarnation, Now: now, Limits: s.Limits}
+	in := &intake{}
+	if s.Calls {
+		in.calls = watch.New(watch.Config{Log: a.log, Writer: incarnation(), Limits: s.CallLimits})
+		c.Watcher = in.calls
+	}
+	gate, err := ingest.New(c)
 	if err != nil {
 		return nil, err
 	}
-	in := &intake{gate: gate}
+	in.gate = gate
 	if in.write, err = remotewrite.New(remotewrite.Config{Gate: gate, Sender: senderOfRequest}); err != nil {
 		return nil, err
 	}
@@ -57,6 +64,37 @@ func newIntake(a *app) (*intake, error) {
 
 // scrape asks targets until ctx ends.
 func (in *intake) scrape(ctx context.Context) error { return in.jobs.Run(ctx) }
+
+// Calls are reported so often; a picture that is ten seconds old is young enough.
+const (
+	callsEvery   = 10 * time.Second
+	callsTimeout = 5 * time.Second  // of the last report, when the process ends
+	callsAgain   = 30 * time.Minute // after which series that bounds kept out are looked at again
+)
+
+// reportCalls appends what was seen of calls, until ctx ends and once more then. What cannot be appended now is offered again by the next report.
+func (in *intake) reportCalls(ctx context.Context) error {
+	t, again := time.NewTicker(callsEvery), time.NewTicker(callsAgain)
+	defer t.Stop()
+	defer again.Stop()
+	for over := in.calls.Stats().Over; ; {
+		select {
+		case <-again.C:
+			if n := in.calls.Stats().Over; n != over {
+				over = n
+				in.gate.Reconsider()
+			}
+		case <-t.C:
+			if err := in.calls.Report(ctx, now()); err != nil && ctx.Err() == nil {
+				return err // it is told, and begun again after a pause
+			}
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), callsTimeout)
+			defer cancel()
+			return errors.Join(ctx.Err(), in.calls.Report(last, now()))
+		}
+	}
+}
 
 // target is one scrape target as the API answers it.
 type target struct {
@@ -95,6 +133,9 @@ func (in *intake) metrics(w io.Writer) {
 			line(fmt.Sprintf("reason=%q", r.String()), float64(s.Refused[r]))
 		}
 	})
+	if in.calls != nil {
+		publish(w, "evenkeel_calls", reflect.ValueOf(in.calls.Stats()))
+	}
 	senders := in.gate.Senders()
 	senders = senders[:min(len(senders), sendersShown)]
 	for _, m := range []struct {

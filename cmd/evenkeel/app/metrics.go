@@ -21,6 +21,7 @@ func (a *app) metrics(w io.Writer) {
 	publish(w, "evenkeel_log", reflect.ValueOf(a.log.Stats()))
 	a.partitionMetrics(w)
 	a.catalogueMetrics(w)
+	a.kubeMetrics(w)
 	a.readyMetrics(w)
 	if a.settings.Has(RoleSLO) {
 		publish(w, "evenkeel_slo", reflect.ValueOf(a.sloStats).Elem())
@@ -35,6 +36,10 @@ func (a *app) metrics(w io.Writer) {
 	}
 	if a.intake != nil {
 		a.intake.metrics(w)
+	}
+	a.observerMetrics(w)
+	if a.meshes != nil {
+		a.meshes.metrics(w)
 	}
 	if a.statuses != nil {
 		metrics.WriteCounterUint64(w, "evenkeel_view_refused_total", a.statuses.Refused())

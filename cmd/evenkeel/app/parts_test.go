@@ -31,6 +31,10 @@ func TestSettingsValidate(t *testing.T) {
 		"--nats-tls-key go toge": func(s *Settings) { s.NATSTLSKey = "x" },
 		"--http":                 func(s *Settings) { s.HTTP = "" },
 		"--otlp-grpc":            func(s *Settings) { s.OTLPGRPC = "x" },
+		"write NAME=CONTEXT":     func(s *Settings) { s.DefinitionsFromKube = []string{"admin@eu"} },
+		"names no context":       func(s *Settings) { s.DefinitionsFromKube = []string{"eu-1="} },
+		"names eu-1 twice":       func(s *Settings) { s.DefinitionsFromKube = []string{"eu-1", "eu-1=other"} },
+		"is none of":             func(s *Settings) { s.DefinitionsFromKube, s.DefinitionsTrusted = []string{"eu-1"}, []string{"eu-2"} },
 		"the same last name":     func(s *Settings) { s.Config = []string{"a/slos", "b/slos"} },
 	} {
 		s := good

@@ -7,6 +7,8 @@ import (
 
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
+	"evenkeel.dev/mesh/calls"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 )
 
@@ -44,7 +46,9 @@ func (a *app) readyRole(role string, health map[string][]jetstream.Health) conso
 	switch role {
 	case RoleSLO:
 		return stageState(slices.Concat(health[slo.StageName], health[slo.CompositeStageName]))
-	case RoleCatalogue, RoleNotify:
+	case RoleCatalogue:
+		return stageState(slices.Concat(health[role], health[inventory.StageName], health[calls.StageName]))
+	case RoleNotify:
 		return stageState(health[role])
 	case RoleIngest, RoleAPI:
 		if _, _, ok := a.catalogue.read(); !ok {

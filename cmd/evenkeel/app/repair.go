@@ -13,6 +13,8 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 	"evenkeel.dev/slo/notify"
 )
@@ -21,6 +23,8 @@ import (
 func stages() []jetstream.StageInfo {
 	return []jetstream.StageInfo{
 		{Name: mesh.CatalogueSpec().Name, Partitions: 1},
+		{Name: inventory.StageName, Partitions: 1},
+		{Name: calls.StageName, Partitions: 1},
 		{Name: slo.StageName, Partitions: bus.DefaultPartitions},
 		{Name: slo.CompositeStageName, Partitions: 1},
 		{Name: notify.Spec(notify.Config{}).Name, Partitions: 1},

@@ -4,8 +4,8 @@
 // according to the roles:
 //
 //	bus        the embedded NATS server with JetStream
-//	ingest     remote write, OTLP and scraping, behind one gate
-//	catalogue  the stage that accepts and refuses changes of definitions
+//	ingest     remote write, OTLP and scraping, behind one gate; and the observers of clusters
+//	catalogue  the stage that accepts and refuses changes of definitions, and those that keep the inventory of clusters and the picture of calls
 //	slo        the stage that counts and judges, 16 partitions
 //	notify     the stage that decides who hears of an alert, and the webhook sender beside it
 //	api        definitions, statuses, events, deliveries, repair and back-up over HTTP
@@ -33,6 +33,7 @@ import (
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/ingest"
 	"evenkeel.dev/ingest/scrape"
+	"evenkeel.dev/ingest/watch"
 )
 
 // Roles of a process.
@@ -53,13 +54,17 @@ func Roles() []string {
 
 // Settings say how a process runs. The flags of "evenkeel run" are its fields, with the same defaults; [Sections] stand in the settings file only.
 type Settings struct {
-	Config      []string // folders with definitions
-	Data        string
-	Secrets     string // folder that "file:" references of notification targets point into; default Data/secrets
-	HTTP        string
-	OTLPGRPC    string
-	ExternalURL string
-	Roles       []string
+	Config []string // folders with definitions
+	// Clusters whose custom resources are definitions, as NAME or NAME=CONTEXT, and those of them that may define global namespaces.
+	Clusters                                []string // that are observed: NAME or NAME=CONTEXT
+	DefinitionsFromKube, DefinitionsTrusted []string
+	Kubeconfig                              string
+	Data                                    string
+	Secrets                                 string // folder that "file:" references of notification targets point into; default Data/secrets
+	HTTP                                    string
+	OTLPGRPC                                string
+	ExternalURL                             string
+	Roles                                   []string
 
 	NATSListen                                     string
 	NATSTLSCert, NATSTLSKey, NATSTLSClientCA       string
@@ -71,6 +76,7 @@ type Settings struct {
 
 	Log, LogLevel                string
 	Pprof, MetricsAuth           bool
+	Calls                        bool // watch metrics of proxies and traces for who calls whom
 	AllowPrivateWebhooks         bool
 	TLSCert, TLSKey, TLSClientCA string
 
@@ -79,13 +85,14 @@ type Settings struct {
 
 // Sections are the settings that are no flags.
 type Sections struct {
-	Tokens    []Token
-	NATSUsers []NATSUser
-	Cluster   *Cluster
-	Limits    ingest.Limits   // of telemetry
-	Sizes     jetstream.Sizes // of streams
-	OTLP      OTLP
-	Scrape    []scrape.Job // targets that are asked for their metrics
+	Tokens     []Token
+	NATSUsers  []NATSUser
+	Cluster    *Cluster
+	Limits     ingest.Limits   // of telemetry
+	CallLimits watch.Limits    // of what is watched for calls
+	Sizes      jetstream.Sizes // of streams
+	OTLP       OTLP
+	Scrape     []scrape.Job // targets that are asked for their metrics
 }
 
 // A Token gives whoever shows it a role. The token itself stands in a file.
@@ -144,7 +151,7 @@ func (s *Settings) Validate() error {
 	if s.Secrets == "" {
 		s.Secrets = s.Data + "/secrets"
 	}
-	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders())
+	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders(), s.validateKube())
 }
 
 func (s *Settings) validateNATS() error {
