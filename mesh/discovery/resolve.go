@@ -31,7 +31,7 @@ type Table struct {
 
 // NewTable returns one.
 func NewTable(gs []member.GlobalNamespace, m *member.Membership, v *View, c Config) *Table {
-	c.TTL, c.DropAfter = cmp.Or(c.TTL, 5*time.Second), cmp.Or(c.DropAfter, 2*time.Minute)
+	c.TTL, c.DropAfter = cmp.Or(c.TTL, 5*time.Second), cmp.Or(c.DropAfter, DropAfter)
 	c.MaxRecords, c.Enough = cmp.Or(c.MaxRecords, 20), cmp.Or(c.Enough, 2)
 	t := &Table{cfg: c, domains: map[string]string{}, services: map[string]map[string]*Service{}, membership: m, clusters: map[string]*Cluster{}}
 	for i := range gs {
@@ -177,8 +177,8 @@ func (q *question) endpoints() []endpoint {
 	for i := range q.service.Sites {
 		site := &q.service.Sites[i]
 		c := site.Cluster
-		dropped := c.State == Dark && q.now.Std().Sub(c.Since.Std()) > q.cfg.DropAfter && c != own // who asks from it proves that it lives
-		if dropped || own != nil && !own.Reaches(c) {
+		lost := c != own && c.Lost(q.now, q.cfg.DropAfter) // who asks from it proves that it lives
+		if lost || own != nil && !own.Reaches(c) {
 			continue
 		}
 		for _, x := range site.Instances {

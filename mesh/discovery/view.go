@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh/inventory"
@@ -87,6 +88,14 @@ func (c *Cluster) Locality(i *inventory.Instance) (region, zone string) {
 
 // Reaches reports whether callers in one cluster reach instances in another without a gateway.
 func (c *Cluster) Reaches(o *Cluster) bool { return c.Name == o.Name || c.Network == o.Network }
+
+// DropAfter is how long what was last known of a dark cluster is answered and compiled.
+const DropAfter = 2 * time.Minute
+
+// Lost reports whether a cluster has been dark for so long that others do not call it any more. It calls itself for as long as it likes.
+func (c *Cluster) Lost(now bus.Time, after time.Duration) bool {
+	return c.State == Detached || c.State == Dark && now.Std().Sub(c.Since.Std()) > after
+}
 
 // Ready reports whether an instance may be called: it runs, passes its checks and has an address.
 func Ready(i *inventory.Instance) bool {
