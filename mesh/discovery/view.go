@@ -7,6 +7,7 @@ package discovery
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -53,6 +54,34 @@ type Address struct {
 	Port int    `json:"port"`
 }
 
+// labelNetwork is where Istio's installation writes the network of a cluster, on the namespace of istiod.
+const labelNetwork = "topology.istio.io/network"
+
+// ViewOf returns the view of what the inventory keeps. Gateways between networks are not in it: nobody observes them.
+func ViewOf(all []inventory.Objects) View {
+	var v View
+	for i := range all {
+		o := &all[i]
+		c := Cluster{
+			Name: o.Name, Since: o.Since, TrustDomain: o.Info.TrustDomain, Region: o.Spec.Region, Labels: o.Spec.Labels, Network: o.Spec.Labels[labelNetwork],
+			Namespaces: o.Namespaces, Nodes: o.Nodes, Workloads: o.Workloads, Hosts: o.Hosts, Instances: o.Instances,
+		}
+		switch o.State {
+		case inventory.ClusterDark:
+			c.State = Dark
+		case inventory.ClusterDetached:
+			c.State = Detached
+		}
+		for _, ns := range o.Namespaces {
+			if n := ns.Labels[labelNetwork]; ns.Name == "istio-system" && n != "" {
+				c.Network = n
+			}
+		}
+		v.Clusters = append(v.Clusters, c)
+	}
+	return v
+}
+
 // Inventory returns the view as membership is decided by: its services are the hosts.
 func (v *View) Inventory() member.Inventory {
 	var out member.Inventory
@@ -62,16 +91,36 @@ func (v *View) Inventory() member.Inventory {
 			continue
 		}
 		mc := member.Cluster{Name: c.Name, Labels: c.Labels}
+		workloads := map[string][]*inventory.Workload{}
+		for j := range c.Workloads {
+			w := &c.Workloads[j]
+			workloads[w.Namespace] = append(workloads[w.Namespace], w)
+		}
 		for _, ns := range c.Namespaces {
 			n := member.Namespace{Name: ns.Name, Labels: ns.Labels, Author: ns.Author}
 			for j := range c.Hosts {
 				if h := &c.Hosts[j]; h.Namespace == ns.Name {
-					n.Services = append(n.Services, member.Service{Name: h.Name})
+					n.Services = append(n.Services, member.Service{Name: h.Name, Labels: shared(h, workloads[ns.Name])})
 				}
 			}
 			mc.Namespaces = append(mc.Namespaces, n)
 		}
 		out.Clusters = append(out.Clusters, mc)
+	}
+	return out
+}
+
+// shared returns the labels that all workloads behind a host have.
+func shared(h *inventory.Host, workloads []*inventory.Workload) map[string]string {
+	var out map[string]string
+	for _, w := range workloads {
+		switch {
+		case len(h.Selector) == 0 || !Selects(h.Selector, w.Labels):
+		case out == nil:
+			out = maps.Clone(w.Labels)
+		default:
+			maps.DeleteFunc(out, func(k, v string) bool { return w.Labels[k] != v })
+		}
 	}
 	return out
 }
@@ -151,6 +200,7 @@ func Services(gs []member.GlobalNamespace, m *member.Membership, v *View) []Serv
 		if c.State == Detached {
 			continue
 		}
+		instances := c.instances()
 		for j := range c.Hosts {
 			h := &c.Hosts[j]
 			gns := m.Of(member.Place{Cluster: c.Name, Namespace: h.Namespace, Service: h.Name})
@@ -162,7 +212,7 @@ func Services(gs []member.GlobalNamespace, m *member.Membership, v *View) []Serv
 				s = &Service{GlobalNamespace: gns, Domain: domains[gns], Name: h.Name}
 				found[key{gns, h.Name}] = s
 			}
-			s.Sites = append(s.Sites, Site{c, h, c.behind(h)})
+			s.Sites = append(s.Sites, Site{c, h, behind(h, instances[h.Namespace])})
 		}
 	}
 	var out []Service
@@ -178,15 +228,25 @@ func Services(gs []member.GlobalNamespace, m *member.Membership, v *View) []Serv
 	return out
 }
 
-// behind returns the instances that a host selects, by name.
-func (c *Cluster) behind(h *inventory.Host) []*inventory.Instance {
+// instances returns those that may run, by namespace.
+func (c *Cluster) instances() map[string][]*inventory.Instance {
+	out := map[string][]*inventory.Instance{}
+	for i := range c.Instances {
+		if x := &c.Instances[i]; !x.Done {
+			out[x.Namespace] = append(out[x.Namespace], x)
+		}
+	}
+	return out
+}
+
+// behind returns the instances of its namespace that a host selects, by name.
+func behind(h *inventory.Host, instances []*inventory.Instance) []*inventory.Instance {
 	if len(h.Selector) == 0 {
 		return nil
 	}
 	var out []*inventory.Instance
-	for i := range c.Instances {
-		x := &c.Instances[i]
-		if x.Namespace == h.Namespace && !x.Done && selects(h.Selector, x.Labels) {
+	for _, x := range instances {
+		if Selects(h.Selector, x.Labels) {
 			out = append(out, x)
 		}
 	}
@@ -194,7 +254,8 @@ func (c *Cluster) behind(h *inventory.Host) []*inventory.Instance {
 	return out
 }
 
-func selects(selector, labels map[string]string) bool {
+// Selects reports whether labels have all that a selector asks for.
+func Selects(selector, labels map[string]string) bool {
 	for k, v := range selector {
 		if got, ok := labels[k]; !ok || got != v {
 			return false
