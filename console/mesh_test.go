@@ -137,3 +137,29 @@ func TestMeshIsCutToTheViewer(t *testing.T) {
 		t.Errorf("without a copy the answer was %d", got.Code)
 	}
 }
+
+// What a cluster would get would be shown to who may not see it, or in another shape than scripts read; or a wish for an output that there is not would be answered with another.
+func TestMeshObjectsAreForWhoSeesTheWhole(t *testing.T) {
+	policy, err := json.Marshal(map[string]any{"name": "shop", "globalNamespace": "shop", "mode": "Approve", "inside": "Strict"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakes{definitions: []mesh.Definition{{Ref: mesh.Ref{APIVersion: mesh.KindCluster.APIVersion, Kind: "EncryptionPolicy", Namespace: "prod", Name: "shop"}, Compiled: policy}}}
+	s := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{Stage: twoSpaces(t)} })
+	golden(t, "mesh-objects.json", ask(s, "GET", "/api/v1/mesh/objects", tokenViewer, "").Body.Bytes())
+	for query, want := range map[string]string{"?gns=shop&gateways=edge,more": `/ns/edge/*`, "?cluster=us-1&output=none": `"items":[],"findings":[{"reason":"EncryptionNotPossible","cluster":"us-1"`, "?gns=none": `"items":[],"findings":[],"isolation":[]`} {
+		if got := ask(s, "GET", "/api/v1/mesh/objects"+query, tokenViewer, ""); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), want) {
+			t.Errorf("%s: %d %s, want %s in it", query, got.Code, got.Body, want)
+		}
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/objects", tokenShopViewer, ""); got.Code != http.StatusForbidden {
+		t.Errorf("a viewer of shop was answered %d", got.Code)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/objects?output=linkerd", tokenViewer, ""); got.Code != http.StatusBadRequest {
+		t.Errorf("an unknown output was answered %d", got.Code)
+	}
+	away := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{away: true} })
+	if got := ask(away, "GET", "/api/v1/mesh/objects", tokenViewer, ""); got.Code != http.StatusServiceUnavailable {
+		t.Errorf("without a copy the answer was %d", got.Code)
+	}
+}

@@ -23,11 +23,11 @@ import (
 func meshCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mesh",
-		Short: "Show who calls whom",
+		Short: "Show who calls whom, and what clusters would get by policies",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(graphCommand(c), plaintextCommand(c))
+	cmd.AddCommand(graphCommand(c), plaintextCommand(c), objectsCommand(c))
 	return cmd
 }
 
