@@ -163,3 +163,20 @@ func TestMeshObjectsAreForWhoSeesTheWhole(t *testing.T) {
 		t.Errorf("without a copy the answer was %d", got.Code)
 	}
 }
+
+// Somebody would write Strict and not be told whose calls it refuses, or would be told of calls of a global namespace that is not theirs.
+func TestPlaintextIsJudgedByThePolicy(t *testing.T) {
+	policy := []byte(`{"name":"shop","globalNamespace":"shop","mode":"Observe","inside":"Strict","exceptions":[{"service":"web","mode":"Permissive","expires":1800000000000,"reason":"x"},{"service":"cart","port":9090,"mode":"Permissive","expires":1800000000000,"reason":"x"}]}`)
+	f := &fakes{definitions: []mesh.Definition{{Ref: mesh.Ref{APIVersion: mesh.KindCluster.APIVersion, Kind: "EncryptionPolicy", Namespace: "prod", Name: "shop"}, Compiled: policy}}}
+	s := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{Stage: twoSpaces(t), calls: seenCalls(t)} })
+	golden(t, "mesh-plaintext.json", ask(s, "GET", "/api/v1/mesh/plaintext", tokenViewer, "").Body.Bytes())
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext", tokenShopViewer, ""); got.Code != http.StatusOK || strings.Contains(got.Body.String(), "ledger") || strings.Contains(got.Body.String(), "bank") {
+		t.Errorf("a viewer of shop was answered %d %s", got.Code, got.Body)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext?gns=bank", tokenShopViewer, ""); !strings.Contains(got.Body.String(), `"items":[]`) {
+		t.Errorf("a viewer of shop was answered %s", got.Body)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext?range=1d", tokenViewer, ""); got.Code != http.StatusBadRequest {
+		t.Errorf("range=1d was answered %d", got.Code)
+	}
+}

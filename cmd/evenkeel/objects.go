@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -11,7 +12,10 @@ import (
 
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/istio"
+	"evenkeel.dev/mesh/member"
+	"evenkeel.dev/mesh/traffic"
 	"evenkeel.dev/mesh/yaml"
 )
 
@@ -119,4 +123,45 @@ func (c *cli) isolations(all []istio.Isolation) error {
 		rows = append(rows, []string{clean(x.GlobalNamespace), clean(x.Cluster), x.Setup, clean(x.TrustDomain), clean(x.Why)})
 	}
 	return table(c.out, []int{30, 30, 20, 30, 200}, rows)
+}
+
+// verdicts returns what policies make of plaintext. Without an answer nothing is said.
+func (c *cli) verdicts(ctx context.Context, f *callFlags) func(*calls.CallView) string {
+	q := url.Values{"range": {f.span}}
+	if f.gns != "" {
+		q.Set("gns", f.gns)
+	}
+	type edge struct{ source, destination member.Place }
+	said := map[edge]string{}
+	var in console.PlaintextList
+	if _, err := c.fetch(ctx, "/api/v1/mesh/plaintext", q, "", &in); err != nil {
+		fmt.Fprintln(c.err, "What policies make of them cannot be shown:", err)
+	}
+	for _, r := range in.Items {
+		for _, v := range slices.Concat(r.Refused, r.Let) {
+			if r.Policy != "" {
+				said[edge{v.Source, v.Destination}] = verdict(&v)
+			}
+		}
+	}
+	place := func(e *calls.EndView) member.Place {
+		return member.Place{Cluster: e.Cluster, Namespace: e.Namespace, Service: e.Service}
+	}
+	return func(v *calls.CallView) string {
+		return cmp.Or(said[edge{place(&v.Source), place(&v.Destination)}], "-")
+	}
+}
+
+func verdict(v *traffic.Verdict) string {
+	switch v.Reason {
+	case traffic.ReasonPermissive:
+		return "let through"
+	case traffic.ReasonException:
+		return "let through until " + v.Until.Std().Format("2006-01-02")
+	case traffic.ReasonExceptionEnded:
+		return "refused: an exception has ended"
+	case traffic.ReasonPortUnknown:
+		return "may be refused: depends on the port"
+	}
+	return "refused"
 }

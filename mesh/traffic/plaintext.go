@@ -47,11 +47,11 @@ type Report struct {
 }
 
 // Plaintext says who would be refused by a policy, by calls that were seen since a time: to ask before Strict. Calls to places that are no
-// members are counted only. What was not seen cannot be said: a job that runs once a month needs a month of calls.
-func Plaintext(e *Encryption, m *member.Membership, calls []Call, since, now bus.Time) Report {
+// members, of which home returns another global namespace, are counted only. What was not seen cannot be said: a job that runs once a month needs a month of calls.
+func Plaintext(e *Encryption, home func(member.Place) string, calls []Call, since, now bus.Time) Report {
 	out := Report{Refused: []Verdict{}, Let: []Verdict{}}
 	for _, c := range join(calls, since) {
-		if home(m, c.Destination) != e.GlobalNamespace {
+		if home(c.Destination) != e.GlobalNamespace {
 			out.Outside += c.Count
 			continue
 		}
@@ -72,11 +72,6 @@ func Plaintext(e *Encryption, m *member.Membership, calls []Call, since, now bus
 		slices.SortStableFunc(vs, func(a, b Verdict) int { return cmp.Compare(b.Count, a.Count) })
 	}
 	return out
-}
-
-// home returns the global namespace of a service, or else that of its namespace.
-func home(m *member.Membership, p member.Place) string {
-	return cmp.Or(m.Of(p), m.Of(member.Place{Cluster: p.Cluster, Namespace: p.Namespace}))
 }
 
 // join adds up what was seen of the same in several parts, in order.

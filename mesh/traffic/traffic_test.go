@@ -144,6 +144,7 @@ func TestAt(t *testing.T) {
 func TestPlaintext(t *testing.T) {
 	gs := []member.GlobalNamespace{{Name: "shop", Domain: "shop.internal", Conditions: []member.Condition{{Namespace: &member.Pattern{Type: member.Exact, Match: "shop"}}}, AcceptedFrom: []member.Accept{{Cluster: "eu-1"}}}}
 	m := member.MembersOf(gs, member.Inventory{Clusters: []member.Cluster{{Name: "eu-1", Namespaces: []member.Namespace{{Name: "shop", Services: []member.Service{{Name: "cart"}}}, {Name: "jobs"}}}}})
+	home := func(p member.Place) string { return m.Of(member.Place{Cluster: p.Cluster, Namespace: p.Namespace}) }
 	now := at("2026-11-25T00:00:00Z")
 	place := func(ns, service string) member.Place {
 		return member.Place{Cluster: "eu-1", Namespace: ns, Service: service}
@@ -171,11 +172,11 @@ func TestPlaintext(t *testing.T) {
 		return out
 	}
 	since := now - bus.Time(24*time.Hour/time.Millisecond)
-	if got, want := tell(traffic.Plaintext(e, &m, calls, since, now)), "68 of 168 plain, 18 refused, 7 elsewhere; cron>cart:8080 7 Strict pay>cart:7070 6 ExceptionEnded scan>ledger:0 5 PortUnknown; prometheus>cart:9090 50 Exception"; got != want {
+	if got, want := tell(traffic.Plaintext(e, home, calls, since, now)), "68 of 168 plain, 18 refused, 7 elsewhere; cron>cart:8080 7 Strict pay>cart:7070 6 ExceptionEnded scan>ledger:0 5 PortUnknown; prometheus>cart:9090 50 Exception"; got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
 	e.Inside, e.Exceptions = traffic.Permissive, []traffic.Exception{{Service: "cart", Mode: traffic.Strict, Expires: now + 5}}
-	if got, want := tell(traffic.Plaintext(e, &m, calls, since, now)), "68 of 168 plain, 63 refused, 7 elsewhere; prometheus>cart:9090 50 StrictHere cron>cart:8080 7 StrictHere pay>cart:7070 6 StrictHere; scan>ledger:0 5 Permissive"; got != want {
+	if got, want := tell(traffic.Plaintext(e, home, calls, since, now)), "68 of 168 plain, 63 refused, 7 elsewhere; prometheus>cart:9090 50 StrictHere cron>cart:8080 7 StrictHere pay>cart:7070 6 StrictHere; scan>ledger:0 5 Permissive"; got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
 }
