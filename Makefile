@@ -49,6 +49,7 @@ bench: ## samples per CPU-second, and CPU of an SLO a day, beside VictoriaMetric
 
 soak: ## 50 kills and many seeds; 1,000 random budgets against exact arithmetic and Prometheus; 10,000 pods in a real cluster
 	cd test/oracle && $(GO) test -count 1 -timeout 60m -run TestOracle -v . -cases $(CASES)
+	$(GO) test -tags peers -count 1 -timeout 60m -run Peers -v ./test/agents -args -down 10m
 	$(GO) test -tags peers -count 1 -timeout 300m -parallel 4 -run Peers -v ./test/chaos -args -kills $(KILLS) -seeds $(SEEDS)
 	$(GO) test -tags peers -count 1 -timeout 60m -run PeersManyPods -v ./test/cluster -args -pods $(PODS)
 

@@ -65,6 +65,12 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/log", s.Records != nil, s.whole(s.streamRecords))
 	with(mayAdminister, "POST /api/v1/backup", s.Backups != nil, s.backup)
 
+	with(mayAuthor, "POST /api/v1/clusters", s.Clusters != nil, s.whole(s.attachCluster))
+	with(mayAuthor, "DELETE /api/v1/clusters/{name}", s.Clusters != nil, s.whole(s.detachCluster))
+	if s.Clusters != nil {
+		open("POST /api/v1/clusters/{name}/enrol", s.enrolAgent) // the token in the body is the right
+	}
+
 	if s.Pprof {
 		s.profiles()
 	}

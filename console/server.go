@@ -36,6 +36,7 @@ type Config struct {
 	Silences    Silences
 	TargetTests TargetTests
 	Backfills   Backfills
+	Clusters    Clusters
 	Reports     Reports
 	Repairs     Repairs
 	Backups     Backups

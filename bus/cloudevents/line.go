@@ -37,6 +37,8 @@ func Line(e *Event) string {
 		text = words(e, memberLine)
 	case "dev.evenkeel.mesh.group.v1":
 		text = words(e, groupLine)
+	case "dev.evenkeel.mesh.enrolment.v1":
+		text = words(e, enrolmentLine)
 	case "dev.evenkeel.mesh.call.v1":
 		text = words(e, callLine)
 	case "dev.evenkeel.notify.dead.v1":

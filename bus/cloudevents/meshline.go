@@ -84,6 +84,20 @@ func groupLine(d *groupData) string {
 	return fmt.Sprintf("%d of kind %s: %d joined, %d left", d.Count, d.Kind, len(d.Joined), len(d.Left))
 }
 
+type enrolmentData struct {
+	Action  string `json:"action"`
+	Cluster string `json:"cluster"`
+	Reason  string `json:"reason"`
+	From    string `json:"from"`
+}
+
+func enrolmentLine(d *enrolmentData) string {
+	if d.Action == "accepted" {
+		return fmt.Sprintf("an agent at %s speaks for %s from now on", d.From, d.Cluster)
+	}
+	return fmt.Sprintf("an agent at %s that would speak for %s was refused (%s)", d.From, d.Cluster, d.Reason)
+}
+
 type callData struct {
 	Action  string `json:"action"`
 	Service string `json:"service"`

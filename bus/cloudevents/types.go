@@ -35,6 +35,7 @@ func Types() ([]Type, error) {
 		{Key: "mesh.instance", Subject: "evenkeel.mesh.instance.{globalNamespace}.{service}.{cluster}.{namespace}.{name}", About: "{globalNamespace}/{service}/{cluster}/{namespace}/{name}"},
 		{Key: "mesh.member", Subject: "evenkeel.mesh.member.{globalNamespace}.{cluster}.{namespace}", About: "{globalNamespace}/{cluster}/{namespace}"},
 		{Key: "mesh.group", Subject: "evenkeel.mesh.group.{globalNamespace}.{group}", About: "{globalNamespace}/{group}"},
+		{Key: "mesh.enrolment", Subject: "evenkeel.mesh.enrolment.-.{cluster}", About: "-/{cluster}"},
 		{Key: "mesh.call", Subject: "evenkeel.mesh.call.{globalNamespace}.{service}.{cluster}.{namespace}.{call}", About: "{globalNamespace}/{service}/{cluster}/{namespace}/{call}"},
 		{Key: "notify.dead", Subject: "evenkeel.notify.dead.{globalNamespace}.{service}.{slo}", About: ofSLO},
 		{Key: "notify.watchdog", Subject: "evenkeel.notify.watchdog.default", About: "default"},

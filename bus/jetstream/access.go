@@ -66,6 +66,9 @@ func (s *Server) authenticator() *authenticator {
 // Check implements server.Authentication.
 func (a *authenticator) Check(c server.ClientAuthentication) bool {
 	o := c.GetOpts()
+	if o.Nkey != "" {
+		return a.server.checkAgent(c)
+	}
 	secret, byToken := o.Password, false
 	if o.Username == "" && o.Token != "" {
 		secret, byToken = o.Token, true

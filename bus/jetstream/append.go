@@ -136,12 +136,15 @@ func (u *usage) watch(ctx context.Context, l *Log) {
 
 // full reports whether a message of that kind is refused now, and why.
 func (l *Log) full(subject string, size int) error {
-	u := &l.usage
-	share := otherShare
-	telemetry := strings.HasPrefix(subject, bus.SubjectFrame) || strings.HasPrefix(subject, bus.SubjectProposal)
-	if telemetry {
-		share = telemetryShare
+	if strings.HasPrefix(subject, bus.SubjectFrame) || strings.HasPrefix(subject, bus.SubjectProposal) {
+		return l.fullFor(size, telemetryShare)
 	}
+	return l.fullFor(size, otherShare)
+}
+
+// fullFor reports whether a message that may fill LOG up to a share is refused now, and why.
+func (l *Log) fullFor(size int, share float64) error {
+	u, telemetry := &l.usage, share == telemetryShare
 	have, bound := u.bytes.Load()+u.since.Load()+int64(size), float64(u.max.Load())*share
 	if bound > 0 && float64(have) > bound {
 		return fmt.Errorf("%w: LOG has %d of %d bytes, and the last %.0f %% are for commits", bus.ErrFull, have, u.max.Load(), 100*(1-share))

@@ -127,6 +127,7 @@ func (r right) permissions() *server.Permissions {
 func accountsConfig() string {
 	var exports, accounts strings.Builder
 	fmt.Fprintf(&exports, "{stream: %q}\n{stream: %q}\n{service: %q}\n", "evenkeel.>", subjectBeat, subjectBeat+".in")
+	fmt.Fprintf(&exports, "{service: %q}\n{service: %q}\n", agentPut+"*", agentLast+"*")
 	done := map[string]bool{}
 	for _, role := range limitedRoles() {
 		r, _ := rightsOf(role)

@@ -61,12 +61,18 @@ type Server struct {
 	cancel   context.CancelFunc
 	done     sync.WaitGroup
 	proxy    *nats.Conn
+	agents   struct {
+		sync.Mutex
+		byKey       map[string]string   // clusters by the public keys of those who may speak for them
+		connections map[uint64]AgentKey // that were let in, by the server's number of the connection
+	}
 }
 
 // StartServer starts a server and waits until it is ready; with a cluster it is ready when it takes clients, and JetStream follows
 // once a majority of nodes is there. It watches the disk's free space until Close.
 func StartServer(c ServerConfig) (*Server, error) {
 	s := &Server{config: c, logger: logger(c.Logger), password: randomName(16)}
+	s.agents.connections = map[uint64]AgentKey{}
 	if err := unknownRole(c.Users); err != nil {
 		return nil, err
 	}
@@ -112,7 +118,7 @@ func (s *Server) options() (*server.Options, error) {
 	o.JetStream, o.StoreDir, o.SyncAlways = true, c.DataDir, true
 	o.JetStreamMaxStore, o.JetStreamMaxMemory = maxStore, maxMemory
 	o.NoSigs, o.NoSystemAccount, o.MaxPayload = true, false, maxPayload
-	o.CustomClientAuthentication = s.authenticator()
+	o.CustomClientAuthentication, o.AlwaysEnableNonce = s.authenticator(), true
 	o.DontListen = c.Listen == ""
 	var err error
 	if !o.DontListen {

@@ -174,6 +174,10 @@ func (l *Log) info(ctx context.Context, name string) (*jetstream.StreamInfo, err
 
 // ask sends one request to JetStream's interface and decodes its answer.
 func (l *Log) ask(ctx context.Context, what string, req, resp any) error {
+	return ask(ctx, l.conn, what, req, resp)
+}
+
+func ask(ctx context.Context, conn *nats.Conn, what string, req, resp any) error {
 	var b []byte
 	if req != nil {
 		var err error
@@ -183,7 +187,7 @@ func (l *Log) ask(ctx context.Context, what string, req, resp any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	m, err := l.conn.RequestWithContext(ctx, "$JS.API."+what, b)
+	m, err := conn.RequestWithContext(ctx, "$JS.API."+what, b)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", what, err)
 	}
@@ -210,6 +214,10 @@ func (l *Log) msgAt(ctx context.Context, stream string, seq uint64) (*stored, er
 }
 
 func (l *Log) getMsg(ctx context.Context, stream string, req map[string]any) (*stored, error) {
+	return getMsg(ctx, l.conn, stream, req)
+}
+
+func getMsg(ctx context.Context, conn *nats.Conn, stream string, req map[string]any) (*stored, error) {
 	var resp struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message *struct {
@@ -220,7 +228,7 @@ func (l *Log) getMsg(ctx context.Context, stream string, req map[string]any) (*s
 			Time    time.Time `json:"time"`
 		} `json:"message"`
 	}
-	if err := l.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp); err != nil {
+	if err := ask(ctx, conn, "STREAM.MSG.GET."+stream, req, &resp); err != nil {
 		return nil, err
 	}
 	switch {

@@ -49,7 +49,7 @@ func (c *cli) client() (*client, error) {
 		return nil, wrongUsage("--server %q is no http or https URL", c.server)
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = time.Minute
+	t.ResponseHeaderTimeout = 5 * time.Minute // a change of ten thousand definitions takes its time
 	if c.ca != "" {
 		pem, err := os.ReadFile(c.ca)
 		if err != nil {

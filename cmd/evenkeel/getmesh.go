@@ -55,7 +55,7 @@ func meshList[T any](c *cli, ctx context.Context, f *getFlags, path, none string
 }
 
 func (c *cli) getServices(ctx context.Context, f *getFlags) error {
-	return meshList(c, ctx, f, "/api/v1/services", "No services are known. Observe a cluster ('evenkeel run --cluster', 'evenkeel cluster attach') or define an ExternalService.",
+	return meshList(c, ctx, f, "/api/v1/services", "No services are known. Observe a cluster ('evenkeel run --observe', 'evenkeel cluster attach') or define an ExternalService.",
 		[]int{16, 30, 8, 9, 10, 10, 12, 30, 30, 24}, []string{"GLOBAL NS", "SERVICE", "STATE", "READY", "RPS", "ERRORS", "P99", "VERSIONS", "CLUSTERS", "WHY"}, func(v *console.ServiceRow) []string {
 			return slices.Concat([]string{v.GlobalNamespace, v.Name, v.State, readyOf(v.Ready, v.Desired)}, trafficCells(v.Traffic), []string{strings.Join(v.Versions, " "), strings.Join(v.Clusters, " "), v.Reason})
 		})
@@ -89,7 +89,7 @@ func ageOf(text string) string {
 }
 
 func (c *cli) getClusters(ctx context.Context, f *getFlags) error {
-	return meshList(c, ctx, f, "/api/v1/clusters", "No clusters are known. Observe one with 'evenkeel run --cluster NAME', or attach one: evenkeel cluster attach NAME",
+	return meshList(c, ctx, f, "/api/v1/clusters", "No clusters are known. Observe one with 'evenkeel run --observe NAME', or attach one: evenkeel cluster attach NAME",
 		[]int{24, 10, 30, 10, 8, 9, 9, 8, 30}, []string{"CLUSTER", "STATE", "WHY", "VERSION", "NODES", "SERVICES", "INSTANCES", "HEARD", "GLOBAL NS"}, func(v *inventory.ClusterView) []string {
 			return []string{v.Name, v.State, v.Reason, v.Version, readyOf(v.NodesReady, v.Nodes), fmt.Sprint(v.Services), fmt.Sprint(v.Instances), ageOf(v.LastHeard), strings.Join(v.GlobalNamespaces, " ")}
 		})

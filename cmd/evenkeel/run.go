@@ -55,7 +55,7 @@ A flag wins over the environment, that over the file.`,
 func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.StringVar(file, "settings", "", "YAML file with settings")
 	f.StringSliceVar(&s.Config, "config", nil, "folder with definitions, which is watched; may be given several times")
-	f.StringSliceVar(&s.Clusters, "cluster", nil, "clusters that are observed: NAME (of a context of the kubeconfig), NAME=CONTEXT or NAME=in-cluster")
+	f.StringSliceVar(&s.Clusters, "observe", nil, "clusters that are observed: NAME (of a context of the kubeconfig), NAME=CONTEXT or NAME=in-cluster")
 	f.StringSliceVar(&s.DefinitionsFromKube, "definitions-from-kube", nil, "clusters whose custom resources are definitions: NAME=CONTEXT or NAME=in-cluster")
 	f.StringSliceVar(&s.DefinitionsTrusted, "definitions-trusted", nil, "which of those may define global namespaces, too (default: none)")
 	f.StringVar(&s.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config)")
@@ -63,6 +63,7 @@ func runFlags(f *pflag.FlagSet, s *app.Settings, file *string) {
 	f.StringVar(&s.HTTP, "http", "127.0.0.1:7480", "address of the API, remote write and OTLP over HTTP")
 	f.StringVar(&s.OTLPGRPC, "otlp-grpc", "127.0.0.1:4317", `address of OTLP over gRPC; "" opens none`)
 	f.StringVar(&s.NATSListen, "nats-listen", "127.0.0.1:4222", `address for NATS subscribers and other processes; "" opens none`)
+	f.StringVar(&s.AgentNATS, "agent-nats", "", "URL at which agents of clusters reach the NATS address (default: the host at which they reach the API)")
 	f.StringSliceVar(&s.Roles, "roles", nil, "what this process does: "+strings.Join(app.Roles(), ", ")+" (default: all; with --nats all but bus)")
 	f.StringVar(&s.ExternalURL, "external-url", "", "where people reach the HTTP address, for links in notifications")
 	f.StringVar(&s.Secrets, "secrets", "", "folder that file: references of notification targets point into (default: secrets in the data folder)")

@@ -16,16 +16,17 @@ const snapshotVersion = 1
 
 // A snapshot is the state: every list in a fixed order, so that equal states give equal bytes.
 type snapshot struct {
-	Version   int                            `json:"v"`
-	Now       bus.Time                       `json:"now"`
-	Clusters  []clusterState                 `json:"clusters"`
-	Spaces    []kept[member.GlobalNamespace] `json:"globalNamespaces"`
-	Specs     []kept[ClusterSpec]            `json:"specs"`
-	Externals []kept[External]               `json:"externals"`
-	Outside   []kept[*ServiceEvent]          `json:"outside"`
-	Groups    []kept[member.Group]           `json:"groups"`
-	Contents  []kept[[]GroupResource]        `json:"contents"`
-	Regroup   bool                           `json:"regroup"`
+	Version    int                            `json:"v"`
+	Now        bus.Time                       `json:"now"`
+	Clusters   []clusterState                 `json:"clusters"`
+	Spaces     []kept[member.GlobalNamespace] `json:"globalNamespaces"`
+	Specs      []kept[ClusterSpec]            `json:"specs"`
+	Externals  []kept[External]               `json:"externals"`
+	Outside    []kept[*ServiceEvent]          `json:"outside"`
+	Groups     []kept[member.Group]           `json:"groups"`
+	Contents   []kept[[]GroupResource]        `json:"contents"`
+	Regroup    bool                           `json:"regroup"`
+	Enrolments []enrolment                    `json:"enrolments,omitempty"`
 }
 
 // A kept value is one of a definition.
@@ -72,7 +73,7 @@ type serviceState struct {
 func (s *Stage) Snapshot() ([]byte, error) {
 	st := snapshot{
 		Version: snapshotVersion, Now: s.now, Clusters: []clusterState{}, Spaces: list(s.spacesBy), Specs: list(s.specs), Externals: list(s.externals), Outside: list(s.outside),
-		Groups: list(s.groups), Contents: list(s.contents), Regroup: s.regroup,
+		Groups: list(s.groups), Contents: list(s.contents), Regroup: s.regroup, Enrolments: s.enrolments,
 	}
 	for _, name := range s.clusterNames() {
 		st.Clusters = append(st.Clusters, s.clusters[name].save())
@@ -144,7 +145,7 @@ func (s *Stage) Restore(state []byte) error {
 		s.clusters[c.name] = c
 	}
 	s.takeDefinitions()
-	s.regroup = st.Regroup
+	s.regroup, s.enrolments = st.Regroup, st.Enrolments
 	return nil
 }
 

@@ -18,6 +18,16 @@ type ClusterSpec struct {
 	Agent       *AgentSpec        `json:"agent,omitempty"`   // nil: no agent may speak for the cluster
 }
 
+// A Scope is what an agent must know of its cluster's definition to observe it.
+type Scope struct {
+	Labels  map[string]string `json:"labels,omitempty"`
+	Include []member.Pattern  `json:"include,omitempty"`
+	Exclude []member.Pattern  `json:"exclude,omitempty"`
+}
+
+// Scope returns what the cluster's agent must know.
+func (c *ClusterSpec) Scope() Scope { return Scope{c.Labels, c.Include, c.Exclude} }
+
 // An AgentSpec says how an agent proves that it may speak for a cluster.
 type AgentSpec struct {
 	TokenSum string   `json:"tokenSum"` // hexadecimal SHA-256 of the one-time token

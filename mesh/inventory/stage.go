@@ -23,30 +23,31 @@ const StageName = "inventory"
 
 // Spec says how the bus runs the stage: one partition, since membership and groups look at all clusters.
 func Spec() bus.Spec {
-	return bus.Spec{Name: StageName, Partitions: 1, Reads: []string{SubjectObservation, mesh.SubjectChange, bus.SubjectTick}, New: func(int) bus.Stage { return New() }}
+	return bus.Spec{Name: StageName, Partitions: 1, Reads: []string{SubjectObservation, SubjectEnrolment, mesh.SubjectChange, bus.SubjectTick}, New: func(int) bus.Stage { return New() }}
 }
 
 // Stats count what the stage did since the process started.
 type Stats struct {
-	Observations, Repeated, Missed, Refused, Undecodable, Over uint64
-	Clusters, Dark, Services, Instances                        int
+	Observations, Repeated, Missed, Refused, Undecodable, Over, EnrolmentsRefused uint64
+	Clusters, Dark, Services, Instances, Agents                                   int
 }
 
 // A Stage implements [bus.Stage]. It is for one goroutine.
 type Stage struct {
-	now       bus.Time
-	clusters  map[string]*cluster
-	spaces    []member.GlobalNamespace // by name
-	spacesBy  map[mesh.Ref]member.GlobalNamespace
-	specs     map[mesh.Ref]ClusterSpec
-	externals map[mesh.Ref]External
-	outside   map[mesh.Ref]*ServiceEvent // of externals, as told
-	groups    map[mesh.Ref]member.Group
-	contents  map[mesh.Ref][]GroupResource // of groups, as told
-	regroup   bool                         // contents may have changed
-	rehome    bool                         // definitions have changed: membership must be decided anew
-	stats     Stats
-	out       []bus.Draft
+	now        bus.Time
+	clusters   map[string]*cluster
+	spaces     []member.GlobalNamespace // by name
+	spacesBy   map[mesh.Ref]member.GlobalNamespace
+	specs      map[mesh.Ref]ClusterSpec
+	externals  map[mesh.Ref]External
+	outside    map[mesh.Ref]*ServiceEvent // of externals, as told
+	groups     map[mesh.Ref]member.Group
+	contents   map[mesh.Ref][]GroupResource // of groups, as told
+	enrolments []enrolment                  // tokens that were used, by their sums
+	regroup    bool                         // contents may have changed
+	rehome     bool                         // definitions have changed: membership must be decided anew
+	stats      Stats
+	out        []bus.Draft
 }
 
 // New returns an empty stage.
@@ -60,7 +61,7 @@ func (s *Stage) clear() {
 	s.clusters, s.spaces = map[string]*cluster{}, nil
 	s.spacesBy, s.specs, s.externals = map[mesh.Ref]member.GlobalNamespace{}, map[mesh.Ref]ClusterSpec{}, map[mesh.Ref]External{}
 	s.outside, s.groups, s.contents = map[mesh.Ref]*ServiceEvent{}, map[mesh.Ref]member.Group{}, map[mesh.Ref][]GroupResource{}
-	s.regroup, s.rehome = false, false
+	s.enrolments, s.regroup, s.rehome = nil, false, false
 }
 
 // Step takes the next record.
@@ -69,6 +70,8 @@ func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
 	switch {
 	case r.Is(SubjectObservation):
 		s.observe(r)
+	case r.Subject == SubjectEnrolment:
+		s.enrol(r)
 	case r.Subject == mesh.SubjectChange:
 		s.define(r.Data)
 	case r.Is(bus.SubjectTick):
@@ -281,6 +284,7 @@ func (s *Stage) redefine() {
 		c.rehome = true
 		c.touchAll()
 	}
+	s.prune()
 }
 
 // takeDefinitions puts global namespaces in order and gives each defined cluster its definition.

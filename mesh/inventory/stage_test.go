@@ -167,6 +167,21 @@ func TestStoryOfARollOut(t *testing.T) {
 	golden(t, "rollout.txt", b.String())
 }
 
+func TestGroupBeforeItsServices(t *testing.T) {
+	// A group that is defined before what it holds would stay empty.
+	w := newWorld(t)
+	w.define(mesh.KindGlobalNamespace, "shop", shop("eu-1"))
+	w.define(mesh.KindResourceGroup, "carts", member.Group{
+		Name: "carts", GlobalNamespace: "shop", Kind: member.KindService, Rules: member.Rules{Fn: member.And, Match: []member.Match{{Type: member.TypeName, Fn: member.StartsWith, Value: "cart"}}},
+	})
+	w.tick(2)
+	w.see(listing("eu-1", "o1", pod("cart-1", "v1", StateHealthy), pod("cart-2", "v1", StateHealthy)))
+	w.tick(2)
+	if g := w.s.Groups(); len(g) != 1 || len(g[0].Resources) != 1 || g[0].Ready != 2 {
+		t.Errorf("the group is %+v", g)
+	}
+}
+
 func TestOrderOfObservations(t *testing.T) {
 	// A repeated observation would count twice, and a lost one would leave instances that are gone.
 	w := newWorld(t)

@@ -185,6 +185,9 @@ func (s *Stage) settleHomes(c *cluster) {
 // settleCluster tells of a new state of a cluster.
 func (s *Stage) settleCluster(c *cluster) {
 	state, reason := c.state()
+	if state == ClusterDetached && c.spec == nil {
+		defer delete(s.clusters, c.name)
+	}
 	if c.told == state {
 		return
 	}
@@ -194,9 +197,6 @@ func (s *Stage) settleCluster(c *cluster) {
 	}
 	c.told, c.since, s.regroup = state, s.now, true
 	s.event(EventCluster, e, Organisation, c.name)
-	if state == ClusterDetached && c.spec == nil {
-		delete(s.clusters, c.name)
-	}
 }
 
 // settleOutside tells of services outside Kubernetes.

@@ -72,7 +72,7 @@ func (s *Stage) Now() bus.Time { return s.now }
 // Stats returns what the stage counts.
 func (s *Stage) Stats() Stats {
 	st := s.stats
-	st.Clusters = len(s.clusters)
+	st.Clusters, st.Agents = len(s.clusters), len(s.Agents())
 	for _, c := range s.clusters {
 		st.Services += len(c.services)
 		st.Instances += len(c.instances)

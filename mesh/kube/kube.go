@@ -120,6 +120,14 @@ func DefaultExclude() []member.Pattern {
 	}
 }
 
+// Excluding returns [DefaultExclude] without those that include names in full, and with more.
+func Excluding(include, more []member.Pattern) []member.Pattern {
+	named := func(p member.Pattern) bool {
+		return slices.ContainsFunc(include, func(i member.Pattern) bool { return i.Type == member.Exact && p.Matches(i.Match, nil) })
+	}
+	return append(slices.DeleteFunc(DefaultExclude(), named), more...)
+}
+
 // An Observer follows one cluster while [Observer.Run] runs.
 type Observer struct {
 	config Config

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"evenkeel.dev/mesh/inventory"
+	"evenkeel.dev/mesh/member"
 )
 
 // Services and versions would have other names than telemetry carries, and a roll-out would not be a new version.
@@ -198,5 +199,19 @@ users:
 		if _, err := New(c); err == nil {
 			t.Errorf("%+v is taken", c.REST)
 		}
+	}
+}
+
+// A namespace of the system that a definition names in full would not be observed, or one that is left out would be.
+func TestExcluding(t *testing.T) {
+	include := []member.Pattern{{Type: member.Exact, Match: "istio-system"}, {Type: member.StartsWith, Match: "shop-"}}
+	c := Config{Include: include, Exclude: Excluding(include, []member.Pattern{{Type: member.Exact, Match: "shop-test"}})}
+	for name, want := range map[string]bool{"istio-system": true, "shop-prod": true, "shop-test": false, "kube-system": false, "other": false} {
+		if got := c.chosen(name); got != want {
+			t.Errorf("%s is observed: %t", name, got)
+		}
+	}
+	if all := (&Config{Exclude: Excluding(nil, nil)}); !all.chosen("shop") || all.chosen("kube-system") || all.chosen("evenkeel-system") {
+		t.Error("without a definition the choice is another")
 	}
 }

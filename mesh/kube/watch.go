@@ -107,7 +107,9 @@ func (o *Observer) heard(ctx context.Context, f *feed, verb string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err == nil {
-		delete(f.denied, verb)
+		if delete(f.denied, verb); verb == "watch" { // changes come: whatever list was forbidden is not needed, and is not asked for again
+			clear(f.denied)
+		}
 		if f.failing.IsZero() {
 			return
 		}

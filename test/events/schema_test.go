@@ -258,6 +258,10 @@ func samples() map[string][]any {
 			inventory.ClusterEvent{State: inventory.ClusterReady},
 			inventory.ClusterEvent{Cluster: "c", State: inventory.ClusterDark, Reason: "NothingHeard", Previous: inventory.ClusterReady, Version: "v1", LastLook: at.String(), Objects: 3, Left: 1},
 		},
+		inventory.EventEnrolment: {
+			inventory.EnrolmentEvent{Action: inventory.ActionAccepted, Reason: inventory.EnrolmentAccepted},
+			inventory.EnrolmentEvent{Action: inventory.ActionRefused, Cluster: "c", Reason: inventory.RefusedTokenUsed, Key: "k", Holder: "h", From: "192.0.2.1"},
+		},
 		inventory.EventNode: {
 			inventory.NodeEvent{Action: inventory.ActionCreated},
 			inventory.NodeEvent{Action: inventory.ActionUpdated, Cluster: "c", Node: inventory.Node{Name: "n", Labels: map[string]string{"a": "b"}, Version: "v1", Ready: true, Reason: "r", Region: "r", Zone: "z"}},
@@ -393,7 +397,7 @@ func TestSubjects(t *testing.T) {
 	for _, prefix := range []string{
 		slo.SubjectAlert, slo.SubjectStatusChange, slo.SubjectCorrection, mesh.SubjectDefinition,
 		bus.SubjectEvent + "mesh.cluster.", bus.SubjectEvent + "mesh.node.", bus.SubjectEvent + "mesh.service.", bus.SubjectEvent + "mesh.instance.", bus.SubjectEvent + "mesh.member.",
-		bus.SubjectEvent + "mesh.group.", calls.SubjectCall, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
+		bus.SubjectEvent + "mesh.group.", bus.SubjectEvent + "mesh.enrolment.", calls.SubjectCall, notify.SubjectDead, notify.SubjectWatchdog, notify.SubjectSilence,
 	} {
 		want = append(want, bus.PublicSubject(prefix))
 	}

@@ -54,12 +54,13 @@ type app struct {
 	definitions *definitions
 	deliveries  *deliveries
 	meshes      *meshes // nil without the role api
+	agents      *agents // nil without the roles api and bus
 	statuses    *slo.View
 	watcher     *watcher
 	folders     []*folder
 	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
 	kubeNames   []string
-	observers   []*observed // --cluster
+	observers   []*observed // --observe
 	observing   sync.Map    // names of clusters to the *kube.Observer that runs here
 	intake      *intake     // nil without the role ingest
 	outlet      *outlet     // nil without the role notify
@@ -212,6 +213,10 @@ func (a *app) openParts(context.Context) error {
 	if a.settings.Has(RoleAPI) || len(a.settings.Clusters) > 0 {
 		a.meshes = newMeshes(a.log, a.log.Last)
 	}
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleBus) {
+		a.agents = newAgents(a)
+		a.watcher.enrolled = a.agents.answered
+	}
 	for _, path := range a.settings.Config {
 		f, err := newFolder(path, a.definitions, a.logger)
 		if err != nil {
@@ -310,6 +315,13 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	}
 	if a.meshes != nil {
 		parts["copy of inventory"], parts["copy of calls"] = a.meshes.inventory.follow, a.meshes.calls.follow
+		parts["gate of agents"] = a.agents.gate.Run
+	}
+	if a.agents != nil {
+		parts["rights of agents"] = a.agents.run
+		if a.meshes == nil {
+			parts["copy of inventory"] = a.agents.copy.follow
+		}
 	}
 	if a.intake != nil && a.intake.calls != nil {
 		parts["report of calls"] = a.intake.reportCalls

@@ -22,6 +22,7 @@ func (a *app) openConsole(context.Context) error {
 		c.Mesh = a.meshes
 		c.Silences, c.TargetTests = silences{a.deliveries}, targetTests{a.deliveries}
 		c.Backfills, c.Records, c.Reports = backfills{a.log}, records{a.log}, reports{a.log, a.statuses}
+		c.Clusters = clusters{a}
 		c.Events, c.Schema, c.Repairs, c.Backups = events{a.log}, EventSchema, repairs{a.log}, backups{a.log}
 	}
 	if a.intake != nil {

@@ -94,6 +94,23 @@ func (c *copied[S]) read(ctx context.Context, f func(S)) bool {
 	return c.current
 }
 
+// peek calls f with what this process knows now, and the sequence of the log up to which that is; it returns false while there is no copy to trust.
+func (c *copied[S]) peek(f func(s S, seq uint64)) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.current {
+		f(c.stage, c.seq)
+	}
+	return c.current
+}
+
+// changed returns a channel that closes when the copy has taken more.
+func (c *copied[S]) changed() <-chan struct{} {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.moved
+}
+
 // A guarded stage is one that others read between its steps.
 type guarded struct {
 	mu *sync.RWMutex

@@ -63,7 +63,7 @@ func namedContexts(flag string, items []string) ([]kubeSource, error) {
 // validateKube refuses wrong names of clusters.
 func (s *Settings) validateKube() error {
 	_, err := s.kubeSources()
-	_, other := namedContexts("--cluster", s.Clusters)
+	_, other := namedContexts("--observe", s.Clusters)
 	return errors.Join(err, other)
 }
 

@@ -26,6 +26,12 @@ func (a *app) metrics(w io.Writer) {
 	if a.settings.Has(RoleSLO) {
 		publish(w, "evenkeel_slo", reflect.ValueOf(a.sloStats).Elem())
 	}
+	if a.agents != nil {
+		publish(w, "evenkeel_agents", reflect.ValueOf(&a.agents.gate.Stats).Elem())
+		if a.server != nil {
+			metrics.WriteGaugeUint64(w, "evenkeel_agents_connected", uint64(a.server.AgentConnections()))
+		}
+	}
 	if a.outlet != nil {
 		publish(w, "evenkeel_webhook", reflect.ValueOf(a.outlet.sender.Stats()).Elem())
 	}

@@ -15,10 +15,9 @@ import (
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/kube"
-	"evenkeel.dev/mesh/member"
 )
 
-// An observed cluster is one of --cluster. One process of those that have it observes it; another takes over when that one goes.
+// An observed cluster is one of --observe. One process of those that have it observes it; another takes over when that one goes.
 type observed struct {
 	a      *app
 	name   string
@@ -33,7 +32,7 @@ func observeRole(cluster string) string { return "observer of " + cluster }
 
 // observeRoles are those of this process.
 func (s *Settings) observeRoles() []string {
-	sources, _ := namedContexts("--cluster", s.Clusters) // they were validated
+	sources, _ := namedContexts("--observe", s.Clusters) // they were validated
 	var out []string
 	for _, k := range sources {
 		out = append(out, observeRole(k.name))
@@ -41,20 +40,20 @@ func (s *Settings) observeRoles() []string {
 	return out
 }
 
-// openObservers makes what --cluster names. No cluster is asked anything yet.
+// openObservers makes what --observe names. No cluster is asked anything yet.
 func (a *app) openObservers() error {
-	sources, err := namedContexts("--cluster", a.settings.Clusters)
+	sources, err := namedContexts("--observe", a.settings.Clusters)
 	if err != nil {
 		return err
 	}
 	for _, k := range sources {
 		connection, err := a.settings.connect(k.context)
 		if err != nil {
-			return fmt.Errorf("--cluster %s: %w", k.name, err)
+			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
 		o := &observed{a: a, name: k.name, logger: a.logger, config: kube.Config{Cluster: k.name, REST: connection, Logger: a.logger}}
 		if _, err := kube.New(o.with(nil, nil)); err != nil {
-			return fmt.Errorf("--cluster %s: %w", k.name, err)
+			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
 		a.observers = append(a.observers, o)
 	}
@@ -67,20 +66,11 @@ func (o *observed) with(spec *inventory.ClusterSpec, sink func(context.Context, 
 	if c.Sink = sink; sink == nil {
 		c.Sink = func(context.Context, inventory.Observation) error { return nil }
 	}
-	c.Include, c.Exclude = namespacesOf(spec)
-	return c
-}
-
-// namespacesOf returns which namespaces are observed. Those of the system are left out unless the definition names one in full.
-func namespacesOf(spec *inventory.ClusterSpec) (include, exclude []member.Pattern) {
-	exclude = kube.DefaultExclude()
 	if spec == nil {
-		return nil, exclude
+		spec = &inventory.ClusterSpec{}
 	}
-	named := func(p member.Pattern) bool {
-		return slices.ContainsFunc(spec.Include, func(i member.Pattern) bool { return i.Type == member.Exact && p.Matches(i.Match, nil) })
-	}
-	return spec.Include, append(slices.DeleteFunc(exclude, named), spec.Exclude...)
+	c.Include, c.Exclude = spec.Include, kube.Excluding(spec.Include, spec.Exclude)
+	return c
 }
 
 // spec returns the definition of the cluster; nil where there is none.

@@ -67,6 +67,7 @@ type Settings struct {
 	Roles                                   []string
 
 	NATSListen                                     string
+	AgentNATS                                      string // where agents reach NATS; "" is the host at which they reach the API
 	NATSTLSCert, NATSTLSKey, NATSTLSClientCA       string
 	NATSName                                       string
 	NATS                                           string

@@ -10,6 +10,7 @@ import (
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
+	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/slo"
 )
 
@@ -18,7 +19,8 @@ type watcher struct {
 	log       bus.Log
 	last      func() uint64 // last sequence of LOG
 	catalogue *catalogue
-	statuses  *slo.View // nil: not wanted
+	statuses  *slo.View    // nil: not wanted
+	enrolled  func([]byte) // told of answers to enrolments; nil: not wanted
 	logger    *slog.Logger
 	started   chan struct{} // closed once it reads
 	begun     bool
@@ -57,6 +59,10 @@ func (w *watcher) take(m *bus.Message) {
 	switch {
 	case m.Subject == mesh.SubjectChange:
 		w.catalogue.answered(m.Data)
+	case m.Subject == inventory.SubjectEnrolled:
+		if w.enrolled != nil {
+			w.enrolled(m.Data)
+		}
 	case w.statuses == nil:
 	case m.Subject == bus.SubjectTick, strings.HasPrefix(m.Subject, slo.SubjectStatusFrame), strings.HasPrefix(m.Subject, slo.SubjectLedgerFrame):
 		if err := w.statuses.Apply(&bus.Record{Seq: m.Seq, Time: m.Time, Subject: m.Subject, Header: m.Header, Data: m.Data}); err != nil {
