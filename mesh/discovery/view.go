@@ -64,7 +64,12 @@ func ViewOf(all []inventory.Objects) View {
 		o := &all[i]
 		c := Cluster{
 			Name: o.Name, Since: o.Since, TrustDomain: o.Info.TrustDomain, Region: o.Spec.Region, Labels: o.Spec.Labels, Network: o.Spec.Labels[labelNetwork],
-			Namespaces: o.Namespaces, Nodes: o.Nodes, Workloads: o.Workloads, Hosts: o.Hosts, Instances: o.Instances,
+			Namespaces: o.Namespaces, Nodes: o.Nodes, Workloads: o.Workloads, Instances: o.Instances,
+		}
+		for _, h := range o.Hosts {
+			if !ours(h.Name) {
+				c.Hosts = append(c.Hosts, h)
+			}
 		}
 		switch o.State {
 		case inventory.ClusterDark:
@@ -80,6 +85,11 @@ func ViewOf(all []inventory.Objects) View {
 		v.Clusters = append(v.Clusters, c)
 	}
 	return v
+}
+
+// ours reports whether a Service object has the name of one that mesh/istio writes for a version: it is a part of a service, and none of its own.
+func ours(name string) bool {
+	return strings.HasPrefix(name, "evenkeel-") && strings.Contains(name, "--")
 }
 
 // Inventory returns the view as membership is decided by: its services are the hosts.

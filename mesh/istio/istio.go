@@ -232,11 +232,11 @@ func name(parts ...string) string {
 	return hashed(mesh.Slug(plain), parts...)
 }
 
-// hashed returns a DNS label that begins as slug does and is another one for other parts.
+// hashed returns a DNS label that begins as slug does and is another one for other parts. Like every name of ours it has "--" in it, by which mesh/discovery knows it.
 func hashed(slug string, parts ...string) string {
 	h := fnv.New64a()
 	h.Write([]byte(strings.Join(parts, "\x00")))
-	digest := "-" + hex.EncodeToString(h.Sum(nil))[:12]
+	digest := "--" + hex.EncodeToString(h.Sum(nil))[:12]
 	return strings.TrimRight(slug[:min(len(slug), 63-len(digest))], "-") + digest
 }
 

@@ -47,15 +47,17 @@ func (b *builder) httpRoute(s *space, p *presence, site *discovery.Site, r *traf
 		b.warn(s, c, h.Name, "TooManyRules", "TrafficPolicy %s needs %d rules and %d matches, of which an HTTPRoute takes %d and %d: it is not written", r.Name, len(rules), total, maxRouteRules, maxAllMatches)
 		return
 	}
-	for _, v := range r.Versions() {
-		if !b.versionService(s, p, site, r, v, ports) {
-			return
-		}
+	selectors, ok := b.selectors(s, p, site, r)
+	if !ok {
+		return
+	}
+	for _, v := range slices.Sorted(maps.Keys(selectors)) {
+		b.versionService(s, c, h, r, v, selectors[v], ports)
 	}
 	for _, q := range ports {
 		var out []*mesh.Node
 		for _, rule := range rules {
-			out = append(out, rule.node(s, h, q.Port))
+			out = append(out, rule.node(s, h, q.Port, selectors))
 		}
 		parent := fields("group", "", "kind", "Service", "name", h.Name, "port", q.Port)
 		b.add(s, c, r.Mode, gatewayAPIVersion, "HTTPRoute", h.Namespace, name(s.g.Name, h.Name, portName(&q)), "spec", fields("parentRefs", []*mesh.Node{parent}, "rules", out))
@@ -65,25 +67,45 @@ func (b *builder) httpRoute(s *space, p *presence, site *discovery.Site, r *traf
 // versionKeys are labels that name a version, by their precedence in the inventory.
 var versionKeys = []string{"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}
 
-// versionService writes the Service object of one version. It reports whether there is a label to select its instances by.
-func (b *builder) versionService(s *space, p *presence, site *discovery.Site, r *traffic.Routing, version string, ports []inventory.Port) bool {
-	h, c := site.Host, p.cluster.Name
-	selector := maps.Clone(h.Selector)
-	for i := range p.cluster.Workloads {
-		w := &p.cluster.Workloads[i]
-		if w.Namespace != h.Namespace || w.Version != version || !discovery.Selects(h.Selector, w.Labels) {
+// selectors returns what selects the instances of each version of a policy. One that no workload has is left out where its share is 0, and else nothing can be written.
+func (b *builder) selectors(s *space, p *presence, site *discovery.Site, r *traffic.Routing) (map[string]map[string]string, bool) {
+	out := map[string]map[string]string{}
+	for _, v := range r.Versions() {
+		if x := versionSelector(p.cluster, site.Host, v); x != nil {
+			out[v] = x
 			continue
 		}
-		at := slices.IndexFunc(versionKeys, func(k string) bool { return w.Labels[k] == version })
-		if at >= 0 {
-			selector[versionKeys[at]] = version
-			break
+		for i := range r.Rules {
+			if slices.ContainsFunc(r.Rules[i].To, func(t traffic.Target) bool { return t.Version == v && t.Weight > 0 }) {
+				b.warn(s, p.cluster.Name, site.Host.Name, "NoVersionLabel", "no workload of namespace %s has version %s by a label: TrafficPolicy %s is not written there", site.Host.Namespace, v, r.Name)
+				return nil, false
+			}
+		}
+		b.warn(s, p.cluster.Name, site.Host.Name, "NoVersionLabel", "no workload of namespace %s has version %s by a label: TrafficPolicy %s, which sends nothing to it, is written without it", site.Host.Namespace, v, r.Name)
+	}
+	return out, true
+}
+
+// versionSelector returns what selects the instances of a version behind a host, or nil.
+func versionSelector(c *discovery.Cluster, h *inventory.Host, version string) map[string]string {
+	for i := range c.Workloads {
+		w := &c.Workloads[i]
+		if w.Namespace != h.Namespace || w.Version != version || len(h.Selector) == 0 || !discovery.Selects(h.Selector, w.Labels) {
+			continue
+		}
+		for _, k := range versionKeys {
+			if w.Labels[k] == version {
+				out := maps.Clone(h.Selector)
+				out[k] = version
+				return out
+			}
 		}
 	}
-	if len(selector) == len(h.Selector) {
-		b.warn(s, c, h.Name, "NoVersionLabel", "no workload of namespace %s has version %s by a label: TrafficPolicy %s is not written there", h.Namespace, version, r.Name)
-		return false
-	}
+	return nil
+}
+
+// versionService writes the Service object of one version.
+func (b *builder) versionService(s *space, c string, h *inventory.Host, r *traffic.Routing, version string, selector map[string]string, ports []inventory.Port) {
 	var out []*mesh.Node
 	for _, q := range ports {
 		n := fields("name", portName(&q), "port", q.Port, "protocol", "TCP")
@@ -98,7 +120,6 @@ func (b *builder) versionService(s *space, p *presence, site *discovery.Site, r 
 		out = append(out, n)
 	}
 	b.add(s, c, r.Mode, "v1", "Service", h.Namespace, name(s.g.Name, h.Name, subset(version)), "spec", fields("selector", selector, "ports", out))
-	return true
 }
 
 // A httpRule is a rule of an HTTPRoute without its backends' port.
@@ -107,9 +128,12 @@ type httpRule struct {
 	to      []traffic.Target // none: the Service object itself
 }
 
-func (r *httpRule) node(s *space, h *inventory.Host, port int) *mesh.Node {
+func (r *httpRule) node(s *space, h *inventory.Host, port int, selectors map[string]map[string]string) *mesh.Node {
 	var to []*mesh.Node
 	for _, x := range r.to {
+		if selectors[x.Version] == nil {
+			continue
+		}
 		to = append(to, fields("name", name(s.g.Name, h.Name, subset(x.Version)), "port", port, "weight", x.Weight))
 	}
 	if len(to) == 0 {
