@@ -2,7 +2,7 @@
 // compiles the same [Service]s into objects.
 //
 // A service of a global namespace is what has its name: the Service objects (hosts) of that name in all of its member namespaces of all of its clusters, joined. Instances
-// are those that a host's selector picks. docs/routing.md says what is answered to whom.
+// are those that a host's selector picks. docs/encryption.md says what is answered to whom.
 package discovery
 
 import (

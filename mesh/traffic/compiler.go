@@ -1,5 +1,5 @@
 // Package traffic has the kinds EncryptionPolicy and TrafficPolicy of evenkeel.dev/v1beta1: how calls within a global namespace, and into it, are encrypted, and to
-// which versions of a service they go. docs/encryption.md and docs/routing.md describe them for their users.
+// which versions of a service they go. docs/encryption.md describes them for their users.
 //
 // A [Compiler] is strict: what is not understood is a problem with its place and never ignored. What it makes, [Encryption] and [Routing], is turned into objects for a cluster by
 // mesh/istio. Nothing here reads a clock: an exception that is over counts no more because who asks says what time it is.
@@ -35,6 +35,14 @@ func New() *Compiler { return &Compiler{} }
 
 // Kinds lists what it takes.
 func (*Compiler) Kinds() []mesh.Kind { return []mesh.Kind{KindEncryption, KindRouting} }
+
+// Form returns what documents of a kind are decoded into: test/crds makes schemas of it.
+func (*Compiler) Form(k mesh.Kind) any {
+	if k == KindEncryption {
+		return new(encryptionObject)
+	}
+	return new(routingObject)
+}
 
 // Compile checks docs and returns their definitions in the order of docs. The Compiled of an EncryptionPolicy is an [Encryption], that of a TrafficPolicy a [Routing].
 func (*Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
