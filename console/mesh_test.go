@@ -137,3 +137,46 @@ func TestMeshIsCutToTheViewer(t *testing.T) {
 		t.Errorf("without a copy the answer was %d", got.Code)
 	}
 }
+
+// What a cluster would get would be shown to who may not see it, or in another shape than scripts read; or a wish for an output that there is not would be answered with another.
+func TestMeshObjectsAreForWhoSeesTheWhole(t *testing.T) {
+	policy, err := json.Marshal(map[string]any{"name": "shop", "globalNamespace": "shop", "mode": "Approve", "inside": "Strict"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakes{definitions: []mesh.Definition{{Ref: mesh.Ref{APIVersion: mesh.KindCluster.APIVersion, Kind: "EncryptionPolicy", Namespace: "prod", Name: "shop"}, Compiled: policy}}}
+	s := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{Stage: twoSpaces(t)} })
+	golden(t, "mesh-objects.json", ask(s, "GET", "/api/v1/mesh/objects", tokenViewer, "").Body.Bytes())
+	for query, want := range map[string]string{"?gns=shop&gateways=edge,more": `/ns/edge/*`, "?cluster=us-1&output=none": `"items":[],"findings":[{"reason":"EncryptionNotPossible","cluster":"us-1"`, "?gns=none": `"items":[],"findings":[],"isolation":[]`} {
+		if got := ask(s, "GET", "/api/v1/mesh/objects"+query, tokenViewer, ""); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), want) {
+			t.Errorf("%s: %d %s, want %s in it", query, got.Code, got.Body, want)
+		}
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/objects", tokenShopViewer, ""); got.Code != http.StatusForbidden {
+		t.Errorf("a viewer of shop was answered %d", got.Code)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/objects?output=linkerd", tokenViewer, ""); got.Code != http.StatusBadRequest {
+		t.Errorf("an unknown output was answered %d", got.Code)
+	}
+	away := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{away: true} })
+	if got := ask(away, "GET", "/api/v1/mesh/objects", tokenViewer, ""); got.Code != http.StatusServiceUnavailable {
+		t.Errorf("without a copy the answer was %d", got.Code)
+	}
+}
+
+// Somebody would write Strict and not be told whose calls it refuses, or would be told of calls of a global namespace that is not theirs.
+func TestPlaintextIsJudgedByThePolicy(t *testing.T) {
+	policy := []byte(`{"name":"shop","globalNamespace":"shop","mode":"Observe","inside":"Strict","exceptions":[{"service":"web","mode":"Permissive","expires":1800000000000,"reason":"x"},{"service":"cart","port":9090,"mode":"Permissive","expires":1800000000000,"reason":"x"}]}`)
+	f := &fakes{definitions: []mesh.Definition{{Ref: mesh.Ref{APIVersion: mesh.KindCluster.APIVersion, Kind: "EncryptionPolicy", Namespace: "prod", Name: "shop"}, Compiled: policy}}}
+	s := newTestServer(t, f, func(c *Config) { c.Mesh = fakeMesh{Stage: twoSpaces(t), calls: seenCalls(t)} })
+	golden(t, "mesh-plaintext.json", ask(s, "GET", "/api/v1/mesh/plaintext", tokenViewer, "").Body.Bytes())
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext", tokenShopViewer, ""); got.Code != http.StatusOK || strings.Contains(got.Body.String(), "ledger") || strings.Contains(got.Body.String(), "bank") {
+		t.Errorf("a viewer of shop was answered %d %s", got.Code, got.Body)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext?gns=bank", tokenShopViewer, ""); !strings.Contains(got.Body.String(), `"items":[]`) {
+		t.Errorf("a viewer of shop was answered %s", got.Body)
+	}
+	if got := ask(s, "GET", "/api/v1/mesh/plaintext?range=1d", tokenViewer, ""); got.Code != http.StatusBadRequest {
+		t.Errorf("range=1d was answered %d", got.Code)
+	}
+}

@@ -37,6 +37,8 @@ func (s *Server) routes() {
 	with(mayRead, "GET /api/v1/groups", s.Mesh != nil, s.listGroups)
 	with(mayRead, "GET /api/v1/gns", s.Mesh != nil, s.listGlobalNamespaces)
 
+	with(mayRead, "GET /api/v1/mesh/objects", s.Mesh != nil && s.Definitions != nil, s.whole(s.listObjects))
+	with(mayRead, "GET /api/v1/mesh/plaintext", s.Mesh != nil && s.Definitions != nil, s.listPlaintext)
 	with(mayRead, "GET /api/v1/calls", s.Mesh != nil, s.listCalls)
 
 	with(mayRead, "GET /api/v1/report", s.Reports != nil, s.report)

@@ -23,11 +23,11 @@ import (
 func meshCommand(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mesh",
-		Short: "Show who calls whom",
+		Short: "Show who calls whom, and what clusters would get by policies",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(graphCommand(c), plaintextCommand(c))
+	cmd.AddCommand(graphCommand(c), plaintextCommand(c), objectsCommand(c))
 	return cmd
 }
 
@@ -173,6 +173,9 @@ func plaintextCommand(c *cli) *cobra.Command {
 		Long: `Plaintext lists the calls to services that were seen without encryption. As soon as a global namespace asks for mTLS Strict, they are refused.
 Calls that only the caller's proxy or traces report are not listed: how they are encrypted is not known.
 
+POLICY says what the EncryptionPolicy that stands makes of them, whatever its mode, and "-" where there is none. On which port calls came is not known:
+where an exception is for a port, they may be refused.
+
 It exits with 1 when there are any.`,
 		Example: "  evenkeel mesh plaintext --gns shop --range 1h",
 		Args:    cobra.NoArgs,
@@ -201,12 +204,13 @@ func (c *cli) plaintext(ctx context.Context, f *callFlags) error {
 			return err
 		}
 	} else if len(plain) > 0 {
-		rows := [][]string{{"CALLER", "CALLED", "IN", "PLAINTEXT", "OF", "LAST"}}
+		rows := [][]string{{"CALLER", "CALLED", "IN", "PLAINTEXT", "OF", "LAST", "POLICY"}}
+		said := c.verdicts(ctx, f)
 		for i := range plain {
 			v := &plain[i]
-			rows = append(rows, []string{endName(&v.Source), endName(&v.Destination), endPlace(&v.Destination), fmt.Sprint(v.Plaintext), fmt.Sprint(v.Requests), ageOf(v.Last)})
+			rows = append(rows, []string{endName(&v.Source), endName(&v.Destination), endPlace(&v.Destination), fmt.Sprint(v.Plaintext), fmt.Sprint(v.Requests), ageOf(v.Last), said(v)})
 		}
-		if err := table(c.out, []int{40, 40, 40, 12, 12, 8}, rows); err != nil {
+		if err := table(c.out, []int{40, 40, 40, 12, 12, 8, 40}, rows); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,11 @@ func TestMeshGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, env := serveAnswers(t, map[string]string{"GET /api/v1/calls": string(b), "GET /api/v1/slos": `{"items":[{"globalNamespace":"shop","service":"cart","state":"VIOLATION"},{"globalNamespace":"shop","service":"cart","state":"HEALTHY"}]}`})
+	plain, err := os.ReadFile(filepath.Join("..", "..", "console", "testdata", "mesh-plaintext.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, env := serveAnswers(t, map[string]string{"GET /api/v1/calls": string(b), "GET /api/v1/mesh/plaintext": string(plain), "GET /api/v1/slos": `{"items":[{"globalNamespace":"shop","service":"cart","state":"VIOLATION"},{"globalNamespace":"shop","service":"cart","state":"HEALTHY"}]}`})
 	var all strings.Builder
 	for _, line := range []string{"mesh graph", "mesh graph --gns shop --range 15m -o svg", "mesh graph --service cart -o dot", "mesh graph --versions", "mesh plaintext --gns shop", "mesh plaintext --service ledger -o yaml"} {
 		want := exitDone

@@ -20,14 +20,14 @@ func convertCommand(c *cli) *cobra.Command {
 What cannot be kept exactly is said with its place, and stands as a comment in what is written. It exits with 1 when an SLO or an alert is
 missing there, with 0 otherwise.
 
-With --from tanzu it reads what Tanzu Service Mesh's API answers for service-level-objectives or global-namespaces, JSON, or global namespaces
-as they are declared (gns.tsm.vmware.com/v1), and writes Evenkeel's own kinds SLO and GlobalNamespace.`,
+With --from tanzu it reads what Tanzu Service Mesh's API answers for service-level-objectives, global-namespaces or traffic-routing-policies,
+JSON, or global namespaces as they are declared (gns.tsm.vmware.com/v1), and writes Evenkeel's own kinds SLO, GlobalNamespace and TrafficPolicy.`,
 		Example: "  evenkeel convert sloth.yml > slos.yaml\n  kubectl get slo -A -o yaml | evenkeel convert - -o slos.yaml",
 		Args:    cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write, or - for the output")
 	cmd.Flags().StringVar(&from, "from", "", `"tanzu": read what Tanzu Service Mesh has`)
-	cmd.Flags().StringVar(&gns, "gns", "", "with --from tanzu: the global namespace of the SLOs")
+	cmd.Flags().StringVar(&gns, "gns", "", "with --from tanzu: the global namespace of the SLOs and of traffic policies")
 	cmd.Flags().StringVar(&source, "source", "", "with --from tanzu: where their telemetry comes from (default istio)")
 	cmd.RunE = do(func(_ *cobra.Command, args []string) error {
 		switch {

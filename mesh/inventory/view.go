@@ -269,6 +269,50 @@ func (s *Stage) Inventory() member.Inventory {
 	return inv
 }
 
+// Objects is all that is kept of a cluster, in order.
+type Objects struct {
+	Name       string
+	State      string // one of the Cluster constants
+	Since      bus.Time
+	Info       Info
+	Spec       ClusterSpec // zero where nobody defined it
+	Namespaces []Namespace
+	Nodes      []Node
+	Workloads  []Workload
+	Hosts      []Host
+	Instances  []Instance
+}
+
+// Objects returns copies of what is kept of each cluster, by name. Maps in them are the stage's: they are replaced and never written to.
+func (s *Stage) Objects() []Objects {
+	var out []Objects
+	for _, name := range s.clusterNames() {
+		c := s.clusters[name]
+		o := Objects{Name: name, Since: c.since, Info: c.info}
+		o.State, _ = c.state()
+		if c.spec != nil {
+			o.Spec = *c.spec
+		}
+		for _, n := range inOrder(c.namespaces) {
+			o.Namespaces = append(o.Namespaces, *n)
+		}
+		for _, n := range inOrder(c.nodes) {
+			o.Nodes = append(o.Nodes, *n)
+		}
+		for _, k := range slices.SortedFunc(maps.Keys(c.workloads), Key.compare) {
+			o.Workloads = append(o.Workloads, *c.workloads[k])
+		}
+		for _, p := range sortedPlaces(c.hosts) {
+			o.Hosts = append(o.Hosts, *c.hosts[p])
+		}
+		for _, p := range sortedPlaces(c.instances) {
+			o.Instances = append(o.Instances, *c.instances[p])
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
 // Membership says of each place where it belongs, and why.
 func (s *Stage) Membership() member.Membership { return member.MembersOf(s.spaces, s.Inventory()) }
 

@@ -18,6 +18,7 @@ import (
 
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/gns"
+	"evenkeel.dev/mesh/traffic"
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo"
 	"evenkeel.dev/slo/exclude"
@@ -60,7 +61,7 @@ type column struct {
 
 // resources are the kinds that the compilers take.
 func resources() []resource {
-	known := slices.Concat((*native.Compiler)(nil).Kinds(), (*exclude.Compiler)(nil).Kinds(), (*gns.Compiler)(nil).Kinds())
+	known := slices.Concat((*native.Compiler)(nil).Kinds(), (*exclude.Compiler)(nil).Kinds(), (*gns.Compiler)(nil).Kinds(), (*traffic.Compiler)(nil).Kinds())
 	return slices.DeleteFunc(described(), func(r resource) bool { return !slices.Contains(known, r.kind) })
 }
 
@@ -99,6 +100,14 @@ func described() []resource {
 		kind: mesh.KindExternalService, form: (*gns.Compiler)(nil).Form(mesh.KindExternalService), plural: "externalservices", scope: "Namespaced",
 		about: "A service that runs in no cluster.", fields: externalFields(),
 		columns: slices.Concat(accepted, []column{within, age}),
+	}, {
+		kind: traffic.KindEncryption, form: (*traffic.Compiler)(nil).Form(traffic.KindEncryption), plural: "encryptionpolicies", short: []string{"encpol"}, scope: "Namespaced",
+		about: "How calls within a global namespace, and into it, are encrypted.", fields: encryptionFields(),
+		columns: slices.Concat([]column{{name: "Inside", path: ".spec.inside.mode", about: "How members take calls"}, {name: "Mode", path: ".spec.mode", about: "What is done without a person"}}, accepted, []column{within, age}),
+	}, {
+		kind: traffic.KindRouting, form: (*traffic.Compiler)(nil).Form(traffic.KindRouting), plural: "trafficpolicies", short: []string{"trafpol"}, scope: "Namespaced",
+		about: "To which versions of a service its calls go.", fields: routingFields(),
+		columns: slices.Concat([]column{{name: "Service", path: ".spec.targetRef.name", about: "Whose calls"}, {name: "Mode", path: ".spec.mode", about: "What is done without a person"}}, accepted, []column{within, age}),
 	}}
 }
 

@@ -275,4 +275,9 @@ var mistakes = []mistake{
 	{"ResourceGroup", `{kind: Service, scope: Organisation, globalNamespace: a, rules: {fn: AND, match: [{type: Name, fn: Exact, value: a}]}}`, "in no global namespace"},
 	{"ResourceGroup", `{kind: Service, rules: {fn: XOR, match: [{type: Name, fn: Exact, value: a}]}}`, "Unsupported value"},
 	{"ResourceGroup", `{kind: Service, rules: ` + deep + `}`, "unknown field"},
+	{"EncryptionPolicy", `{inside: {mode: Sometimes}}`, "Unsupported value"},
+	{"EncryptionPolicy", `{inside: {mode: Strict}, exceptions: [{mode: Permissive, expires: 2027-03-31T00:00:00Z, reason: x}]}`, "name a cluster, a namespace, a service or a port"},
+	{"EncryptionPolicy", `{inside: {mode: Strict}, exceptions: [{service: a, mode: Permissive, expires: 2027-03-31T00:00:00Z}]}`, "reason: Required"},
+	{"TrafficPolicy", `{targetRef: {kind: Service, name: a}, http: [{name: all, to: [{version: v1, weight: 101}]}]}`, "less than or equal to 100"},
+	{"TrafficPolicy", `{targetRef: {kind: Service, name: a}, http: [{name: all, match: [{}], to: [{version: v1, weight: 100}]}]}`, "write headers, path or methods"},
 }

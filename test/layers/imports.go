@@ -11,7 +11,7 @@ var floors = map[string]int{
 }
 
 // stages are pure packages below a floor: what is a stage or vocabulary of one, and no shell. Shells may import them as they do their parent.
-var stages = []string{"slo/notify", "mesh/member", "mesh/inventory", "mesh/calls", "ingest/watch"}
+var stages = []string{"slo/notify", "mesh/member", "mesh/inventory", "mesh/calls", "ingest/watch", "mesh/spiffe", "mesh/trust", "mesh/traffic", "mesh/discovery", "mesh/istio"}
 
 // suites are conformance suites; only tests import them.
 var suites = []string{"bus/logtest"}

@@ -51,6 +51,8 @@ var clusterFiles = []moduleFile{
 
 var istiodFiles = []moduleFile{
 	{"istio.io/istio", "manifests/charts/base/files/crd-all.gen.yaml", "istio-crds.yaml"},
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_gateways.yaml", "gateway-api/gateways.yaml"},
+	{"sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml", "gateway-api/httproutes.yaml"},
 }
 
 // Kubernetes returns the folder with etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok, and with kwok's stages in
@@ -60,7 +62,7 @@ func Kubernetes(tb testing.TB) string {
 	return kubernetesModule(tb, clusterPrograms, clusterFiles)
 }
 
-// Istiod returns the folder with pilot-discovery and istio-crds.yaml, the CRDs of Istio.
+// Istiod returns the folder with pilot-discovery, istio-crds.yaml, the CRDs of Istio, and gateway-api, a folder of CRDs of the Gateway API.
 func Istiod(tb testing.TB) string {
 	tb.Helper()
 	return kubernetesModule(tb, []program{istiodProgram}, istiodFiles)

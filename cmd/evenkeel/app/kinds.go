@@ -11,6 +11,7 @@ import (
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/gns"
+	"evenkeel.dev/mesh/traffic"
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/exclude"
 	"evenkeel.dev/slo/native"
@@ -38,10 +39,11 @@ type compilerSet struct {
 	native  *native.Compiler
 	exclude *exclude.Compiler
 	gns     *gns.Compiler
+	traffic *traffic.Compiler
 }
 
 func (c *compilerSet) all() []mesh.Compiler {
-	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native, c.exclude, c.gns}
+	return []mesh.Compiler{c.openslo, c.sloth, c.pyrra, c.native, c.exclude, c.gns, c.traffic}
 }
 
 func compilers() (*compilerSet, error) {
@@ -52,7 +54,7 @@ func compilers() (*compilerSet, error) {
 	c.pyrra, errs[2] = pyrra.New(pyrra.Config{Compile: promql.Compile, Form: promql.Form, Select: promql.Select})
 	c.native, errs[3] = native.New(native.Config{Compile: promql.Compile, Form: promql.Form, Zone: zone.Of})
 	c.exclude, errs[4] = exclude.New(exclude.Config{Zone: zone.Of})
-	c.gns = gns.New()
+	c.gns, c.traffic = gns.New(), traffic.New()
 	return &c, errors.Join(errs[:]...)
 }
 

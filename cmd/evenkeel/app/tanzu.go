@@ -6,17 +6,20 @@ import (
 
 	"evenkeel.dev/console"
 	"evenkeel.dev/mesh"
-	"evenkeel.dev/mesh/gns"
 	meshtanzu "evenkeel.dev/mesh/tanzu"
 	"evenkeel.dev/mesh/yaml"
 	"evenkeel.dev/slo/native"
 	"evenkeel.dev/slo/tanzu"
 )
 
-// ConvertTanzu writes SLOs and global namespaces as Tanzu Service Mesh's API answers them, JSON, and global namespaces as they are declared
+// ConvertTanzu writes SLOs, global namespaces and traffic-routing policies as Tanzu Service Mesh's API answers them, JSON, and global namespaces as they are declared
 // for it, as definitions of our own kinds. Source names where the telemetry of SLOs comes from, "" being Istio.
 func ConvertTanzu(files []console.File, globalNamespace, source string) (Converted, error) {
-	c := tanzuConversion{options: tanzu.Options{GlobalNamespace: globalNamespace, Source: source, Bounds: native.Bounds(source)}}
+	known, err := kinds()
+	if err != nil {
+		return Converted{}, err
+	}
+	c := tanzuConversion{known: known, options: tanzu.Options{GlobalNamespace: globalNamespace, Source: source, Bounds: native.Bounds(source)}}
 	if source == "" {
 		c.options.Bounds = native.Bounds("istio")
 	}
@@ -32,9 +35,10 @@ func ConvertTanzu(files []console.File, globalNamespace, source string) (Convert
 // A tanzuConversion is the work of ConvertTanzu.
 type tanzuConversion struct {
 	Converted
+	known   *mesh.Kinds
 	options tanzu.Options
 	text    strings.Builder
-	written []mesh.Definition // global namespaces
+	written []mesh.Definition // global namespaces and traffic policies
 }
 
 func (c *tanzuConversion) file(f console.File) error {
@@ -44,12 +48,17 @@ func (c *tanzuConversion) file(f console.File) error {
 	}
 	root, err := mesh.ReadJSON([]byte(f.Text))
 	if err != nil {
-		c.Left = append(c.Left, mesh.Problem{File: f.Name, Message: "this is not JSON: " + err.Error(), Hint: "save what GET …/service-level-objectives or …/global-namespaces answers"})
+		c.Left = append(c.Left, mesh.Problem{File: f.Name, Message: "this is not JSON: " + err.Error(), Hint: "save what GET …/service-level-objectives, …/global-namespaces or …/traffic-routing-policies answers"})
 		return nil
 	}
 	d := &mesh.Document{File: f.Name, Root: root}
 	if meshtanzu.Looks(root) {
-		return c.globalNamespaces(d)
+		nodes, left, notes := meshtanzu.Convert(d)
+		return c.nodes(d, nodes, left, notes)
+	}
+	if meshtanzu.LooksRouting(root) {
+		nodes, left, notes := meshtanzu.ConvertRouting(d, c.options.GlobalNamespace)
+		return c.nodes(d, nodes, left, notes)
 	}
 	r, ps := tanzu.Convert(d, c.options)
 	if c.Left = append(c.Left, ps...); len(ps) > 0 {
@@ -75,15 +84,16 @@ func (c *tanzuConversion) declared(docs []mesh.Document, problems []mesh.Problem
 			c.Left = append(c.Left, d.Problem("apiVersion", d.Kind+" of "+d.APIVersion+" is not converted", "GlobalNamespace of "+meshtanzu.APIVersions+"v1 is"))
 			continue
 		}
-		if err := c.globalNamespaces(d); err != nil {
+		nodes, left, notes := meshtanzu.Convert(d)
+		if err := c.nodes(d, nodes, left, notes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *tanzuConversion) globalNamespaces(d *mesh.Document) error {
-	nodes, left, notes := meshtanzu.Convert(d)
+// nodes writes what a document was converted into.
+func (c *tanzuConversion) nodes(d *mesh.Document, nodes []*mesh.Node, left, notes []mesh.Problem) error {
 	c.Left, c.Notes = append(c.Left, left...), append(c.Notes, notes...)
 	for _, n := range nodes {
 		if !c.right(d, n) {
@@ -102,7 +112,7 @@ func (c *tanzuConversion) globalNamespaces(d *mesh.Document) error {
 // has no lines: the path says the place.
 func (c *tanzuConversion) right(d *mesh.Document, n *mesh.Node) bool {
 	built, ps := mesh.NewDocument(d.File, "", n)
-	ds, more := gns.New().Compile([]mesh.Document{built}, c.written)
+	ds, more := c.known.Compile([]mesh.Document{built}, c.written)
 	mistakes, _ := mesh.Mistakes(append(ps, more...))
 	for _, p := range mistakes {
 		p.Message = built.Name + ": " + p.Path + ": " + p.Message

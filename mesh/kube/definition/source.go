@@ -257,6 +257,8 @@ var resources = []resource{
 	{kind: "ResourceGroup", plural: "resourcegroups"},
 	{kind: "Cluster", plural: "clusters", cluster: true},
 	{kind: "ExternalService", plural: "externalservices"},
+	{kind: "EncryptionPolicy", plural: "encryptionpolicies"},
+	{kind: "TrafficPolicy", plural: "trafficpolicies"},
 }
 
 var group = schema.GroupVersion{Group: "evenkeel.dev", Version: "v1beta1"}
