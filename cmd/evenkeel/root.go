@@ -46,7 +46,7 @@ Exit codes: 0 done or yes, 1 the answer is no, 2 wrong usage, 3 could not reach 
 		groupServe:  {runCommand(c), agentCommand(c), clusterCommand(c)},
 		groupDefine: {checkCommand(c), applyCommand(c), diffCommand(c), deleteCommand(c), getCommand(c), convertCommand(c), testCommand(c), replayCommand(c)},
 		groupLook:   {statusCommand(c), describeCommand(c), meshCommand(c), fleetCommand(c), reportCommand(c), eventsCommand(c), resendCommand(c), silenceCommand(c), notifyCommand(c)},
-		groupKeep:   {repairCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c)},
+		groupKeep:   {caCommand(c), repairCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c)},
 	} {
 		for _, cmd := range commands {
 			cmd.GroupID = group
