@@ -38,12 +38,14 @@ type target struct {
 	ports     []port
 	endpoints []*mesh.Node
 	versions  []string // of instances, ready or not
+	answer    []string // whom callers expect to answer; none where that is not known of all
 }
 
 // target joins what is needed to call a service from a cluster.
-func (b *builder) target(s *space, here *presence, x *discovery.Service) target {
+func (b *builder) target(s *space, here *presence, x *discovery.Service, ambient bool) target {
 	t := target{Service: x, route: s.routes[x.Name]}
 	t.ports = b.ports(s, here, x)
+	t.answer = b.identities(s, here, &t, ambient)
 	for i := range x.Sites {
 		site := &x.Sites[i]
 		for _, inst := range site.Instances {
@@ -53,7 +55,9 @@ func (b *builder) target(s *space, here *presence, x *discovery.Service) target 
 		case c != here.cluster && c.Lost(b.in.Now, discovery.DropAfter):
 			b.warn(s, here.cluster.Name, x.Name, "ClusterLost", "nothing was heard of cluster %s for long: its instances are not called", c.Name)
 		case here.cluster.Reaches(c):
-			t.endpoints = append(t.endpoints, b.direct(s, site, t.ports)...)
+			t.endpoints = append(t.endpoints, b.direct(s, site, t.ports, ambient && len(t.answer) == 0)...)
+		case ambient:
+			b.warn(s, here.cluster.Name, x.Name, "NetworkNotPossible", "cluster %s is in another network, which is not written for ambient mode: its instances are not called", c.Name)
 		case len(c.Gateways) == 0:
 			b.warn(s, here.cluster.Name, x.Name, "NoGateway", "cluster %s is in another network, and no gateway between networks is known: its instances are not called", c.Name)
 		default:
@@ -129,8 +133,8 @@ func isHTTP(protocol string) bool {
 	return protocol == "HTTP" || protocol == "HTTP2" || protocol == "GRPC"
 }
 
-// direct returns the ready instances of a site as endpoints.
-func (b *builder) direct(s *space, site *discovery.Site, ports []port) []*mesh.Node {
+// direct returns the ready instances of a site as endpoints, by wish with their accounts.
+func (b *builder) direct(s *space, site *discovery.Site, ports []port, accounts bool) []*mesh.Node {
 	numbers := map[string]string{}
 	for _, p := range ports {
 		for _, h := range site.Host.Ports {
@@ -156,6 +160,9 @@ func (b *builder) direct(s *space, site *discovery.Site, ports []port) []*mesh.N
 			labels[labelTLSMode] = "istio"
 		}
 		e := fields("address", x.IP, "ports", whole(numbers), "labels", mesh.Entries(labels))
+		if accounts && x.Account != "" {
+			e.Fields = append(e.Fields, mesh.Entry("serviceAccount", mesh.Text(x.Account)))
+		}
 		if region, zone := site.Cluster.Locality(x); region != "" {
 			e.Fields = append(e.Fields, mesh.Entry("locality", mesh.Text(strings.TrimSuffix(region+"/"+zone, "/"))))
 		}
@@ -216,7 +223,7 @@ func (b *builder) home(p *presence) (string, []string) {
 func (b *builder) names(s *space, ambient bool) {
 	for _, p := range s.presences {
 		for i := range s.services {
-			t := b.target(s, p, &s.services[i])
+			t := b.target(s, p, &s.services[i], ambient)
 			if len(t.ports) == 0 {
 				b.warn(s, p.cluster.Name, t.Name, "NoPorts", "the service has no port that can be written: %s is not known", t.Hostname())
 				continue
@@ -259,8 +266,8 @@ func (b *builder) entry(s *space, p *presence, t *target, ambient bool) {
 		}
 	}
 	spec := fields("hosts", []string{t.Hostname()}, "location", "MESH_INTERNAL", "resolution", "STATIC", "exportTo", seen, "ports", ports, "endpoints", t.endpoints)
-	if ids := b.identities(s, p, t); len(ids) > 0 && !ambient {
-		spec.Fields = append(spec.Fields, mesh.Entry("subjectAltNames", value(ids)))
+	if len(t.answer) > 0 {
+		spec.Fields = append(spec.Fields, mesh.Entry("subjectAltNames", value(t.answer)))
 	}
 	b.add(s, p.cluster.Name, t.modeOf(s), networkVersion, "ServiceEntry", ns, name(s.g.Name, t.Name), "spec", spec, labels...)
 }
@@ -278,22 +285,32 @@ func outside(t *target) []string {
 	return out
 }
 
-// identities lists whom callers expect to answer, or nothing where that is not known of all.
-func (b *builder) identities(s *space, here *presence, t *target) []string {
-	if !slices.ContainsFunc(t.ports, func(q port) bool { return q.mode != traffic.Disabled }) {
+// identities lists whom callers expect to answer, or nothing where that is not known of all. Then a sidecar takes any identity of the mesh, and ztunnel expects the account that an
+// endpoint names, in the namespace of the entry and with its own trust domain.
+func (b *builder) identities(s *space, here *presence, t *target, ambient bool) []string {
+	if !ambient && !slices.ContainsFunc(t.ports, func(q port) bool { return q.mode != traffic.Disabled }) {
 		return nil
 	}
+	home, _ := b.home(here)
 	var out []string
+	known := true
 	for _, site := range t.Sites {
 		for _, x := range site.Instances {
-			switch {
-			case site.Cluster.TrustDomain == "" || x.Account == "":
-				b.warn(s, here.cluster.Name, t.Name, "IdentityUnchecked", "the trust domain of cluster %s, or a service account there, is not known: callers of %s take any identity of the mesh for it", site.Cluster.Name, t.Hostname())
-				return nil
-			default:
+			if site.Cluster.TrustDomain != "" && x.Account != "" {
 				out = append(out, "spiffe://"+site.Cluster.TrustDomain+"/ns/"+x.Namespace+"/sa/"+x.Account)
+				continue
+			}
+			known = false
+			switch c := site.Cluster.Name; {
+			case !ambient:
+				b.warn(s, here.cluster.Name, t.Name, "IdentityUnchecked", "the trust domain of cluster %s, or a service account there, is not known: callers of %s take any identity of the mesh for it", c, t.Hostname())
+			case x.Account == "" || x.Namespace != home:
+				b.warn(s, here.cluster.Name, t.Name, "IdentityRefused", "the trust domain of cluster %s, or a service account there, is not known, and instances are not in namespace %s: ztunnel refuses what they answer as %s", c, home, t.Hostname())
 			}
 		}
+	}
+	if !known {
+		return nil
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
