@@ -9,9 +9,9 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// CatalogueSpec says how the bus runs the catalogue: one partition, which reads proposals, and ticks to say again what stands after a loss.
+// CatalogueSpec says how the bus runs the catalogue: one partition, which reads proposals, and ticks to say again what stands after a loss or to a new stage.
 func CatalogueSpec() bus.Spec {
-	return bus.Spec{Name: "catalogue", Partitions: 1, Reads: []string{SubjectProposal, bus.SubjectRepair, bus.SubjectTick}, New: func(int) bus.Stage { return NewCatalogue(Bounds{}) }}
+	return bus.Spec{Name: "catalogue", Partitions: 1, Reads: []string{SubjectProposal, bus.SubjectRepair, SubjectRestate, bus.SubjectTick}, New: func(int) bus.Stage { return NewCatalogue(Bounds{}) }}
 }
 
 // Bounds are the limits of a [Catalogue]; a zero field takes its default. All members of an installation must have the same.
@@ -63,7 +63,7 @@ type Catalogue struct {
 	answers  map[string]Change // by proposal id
 	order    []string          // ids of answers, oldest first
 	sorted   []Ref             // refs in order; nil when it must be made again
-	due      bool              // messages went missing, or a repair was made: say again what stands
+	due      bool              // messages went missing, a repair was made, or a stage is new: say again what stands
 
 	stats Stats
 }
@@ -146,7 +146,7 @@ func (c *Catalogue) Step(r *bus.Record) ([]bus.Draft, error) {
 		c.stats.Gaps++ // a proposal that is lost has no answer; whoever made it asks again
 		c.due = true
 		return nil, nil
-	case bus.SubjectRepair:
+	case bus.SubjectRepair, SubjectRestate:
 		c.due = true
 		return nil, nil
 	case bus.SubjectTick:

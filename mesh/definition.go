@@ -61,6 +61,8 @@ type Definition struct {
 const (
 	SubjectProposal = bus.SubjectProposal + "definitions"
 	SubjectChange   = bus.SubjectDraft + "mesh.change"
+	// SubjectRestate is what a stage that begins on a log with a history drafts: the definitions that were made before are said again.
+	SubjectRestate = bus.SubjectDraft + "mesh.restate"
 )
 
 // A Proposal is a wish to change definitions, all or nothing.

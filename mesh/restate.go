@@ -6,7 +6,7 @@ import (
 	"evenkeel.dev/bus"
 )
 
-// restate says again what stands, at the first tick after messages went missing or a repair was made: a stage whose copy of a change
+// restate says again what stands, at the first tick after messages went missing, a repair was made or a new stage asked for it: a stage whose copy of a change
 // is gone would not know of an SLO that the catalogue shows. It is one [Change] or several, under a new revision, so that ingest
 // announces all series again; it holds no source text, emits no public events and deletes nothing: of what was lost, that
 // something had been deleted is the one thing that is safer not to guess.

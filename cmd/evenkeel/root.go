@@ -45,8 +45,8 @@ Exit codes: 0 done or yes, 1 the answer is no, 2 wrong usage, 3 could not reach 
 	for group, commands := range map[string][]*cobra.Command{
 		groupServe:  {runCommand(c), agentCommand(c), clusterCommand(c)},
 		groupDefine: {checkCommand(c), applyCommand(c), diffCommand(c), deleteCommand(c), getCommand(c), convertCommand(c), testCommand(c), replayCommand(c)},
-		groupLook:   {statusCommand(c), describeCommand(c), meshCommand(c), reportCommand(c), eventsCommand(c), resendCommand(c), silenceCommand(c), notifyCommand(c)},
-		groupKeep:   {repairCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c)},
+		groupLook:   {statusCommand(c), describeCommand(c), meshCommand(c), fleetCommand(c), reportCommand(c), eventsCommand(c), resendCommand(c), silenceCommand(c), notifyCommand(c)},
+		groupKeep:   {caCommand(c), repairCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c)},
 	} {
 		for _, cmd := range commands {
 			cmd.GroupID = group

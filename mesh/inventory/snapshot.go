@@ -26,6 +26,7 @@ type snapshot struct {
 	Groups     []kept[member.Group]           `json:"groups"`
 	Contents   []kept[[]GroupResource]        `json:"contents"`
 	Regroup    bool                           `json:"regroup"`
+	Asked      bool                           `json:"asked"`
 	Enrolments []enrolment                    `json:"enrolments,omitempty"`
 }
 
@@ -73,7 +74,7 @@ type serviceState struct {
 func (s *Stage) Snapshot() ([]byte, error) {
 	st := snapshot{
 		Version: snapshotVersion, Now: s.now, Clusters: []clusterState{}, Spaces: list(s.spacesBy), Specs: list(s.specs), Externals: list(s.externals), Outside: list(s.outside),
-		Groups: list(s.groups), Contents: list(s.contents), Regroup: s.regroup, Enrolments: s.enrolments,
+		Groups: list(s.groups), Contents: list(s.contents), Regroup: s.regroup, Asked: s.asked, Enrolments: s.enrolments,
 	}
 	for _, name := range s.clusterNames() {
 		st.Clusters = append(st.Clusters, s.clusters[name].save())
@@ -145,7 +146,7 @@ func (s *Stage) Restore(state []byte) error {
 		s.clusters[c.name] = c
 	}
 	s.takeDefinitions()
-	s.regroup, s.enrolments = st.Regroup, st.Enrolments
+	s.regroup, s.enrolments, s.asked = st.Regroup, st.Enrolments, st.Asked
 	return nil
 }
 

@@ -45,6 +45,7 @@ type Stage struct {
 	contents   map[mesh.Ref][]GroupResource // of groups, as told
 	enrolments []enrolment                  // tokens that were used, by their sums
 	regroup    bool                         // contents may have changed
+	asked      bool                         // for the definitions that were made before the stage began
 	rehome     bool                         // definitions have changed: membership must be decided anew
 	stats      Stats
 	out        []bus.Draft
@@ -61,7 +62,7 @@ func (s *Stage) clear() {
 	s.clusters, s.spaces = map[string]*cluster{}, nil
 	s.spacesBy, s.specs, s.externals = map[mesh.Ref]member.GlobalNamespace{}, map[mesh.Ref]ClusterSpec{}, map[mesh.Ref]External{}
 	s.outside, s.groups, s.contents = map[mesh.Ref]*ServiceEvent{}, map[mesh.Ref]member.Group{}, map[mesh.Ref][]GroupResource{}
-	s.enrolments, s.regroup, s.rehome = nil, false, false
+	s.enrolments, s.regroup, s.rehome, s.asked = nil, false, false, false
 }
 
 // Step takes the next record.
@@ -184,6 +185,10 @@ func (s *Stage) forget(c *cluster) {
 
 // tick looks for clusters that have gone dark, and tells of groups.
 func (s *Stage) tick() {
+	if !s.asked {
+		s.asked = true
+		s.out = append(s.out, bus.Draft{Subject: mesh.SubjectRestate, To: bus.All, Data: []byte("{}")})
+	}
 	for _, name := range s.clusterNames() {
 		c := s.clusters[name]
 		if c.heard != 0 && !c.dark && c.phase != PhaseLeft && s.now-c.heard > DarkAfter {

@@ -90,6 +90,9 @@ func (w *world) undefine(kind mesh.Kind, name string) []bus.Draft {
 func lines(ds []bus.Draft) string {
 	var b strings.Builder
 	for _, d := range ds {
+		if d.Event == nil {
+			continue
+		}
 		fmt.Fprintf(&b, "%s %s\n", bus.PublicSubject(d.Subject), d.Data)
 	}
 	return b.String()
@@ -143,7 +146,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestStoryOfARollOut(t *testing.T) {
-	// Who subscribes would not see a roll-out as a new version under the same service, a dark cluster, or what joins a global namespace and a group.
+	// Who subscribes would not see a roll-out as a new version under the same service, a dark cluster with what was known of it (SAFETY 13), or what joins a global namespace and a group.
 	w := newWorld(t)
 	var b strings.Builder
 	tell := func(title string, ds []bus.Draft) { fmt.Fprintf(&b, "# %s\n%s", title, lines(ds)) }
@@ -165,6 +168,53 @@ func TestStoryOfARollOut(t *testing.T) {
 	tell("the next tick", w.tick(1))
 	tell("the cluster is deleted", w.undefine(mesh.KindCluster, "eu-1"))
 	golden(t, "rollout.txt", b.String())
+}
+
+func TestNewStageOnAnOldLog(t *testing.T) {
+	// After an upgrade the inventory would not know of the global namespaces that were defined before, and nobody would be a member.
+	w := newWorld(t)
+	asked := 0
+	for _, d := range append(w.tick(2), w.see(listing("eu-1", "o1"))...) {
+		if d.Subject == mesh.SubjectRestate {
+			asked++
+		}
+	}
+	state, err := w.s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.s = New()
+	if err := w.s.Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range w.tick(2) {
+		if d.Subject == mesh.SubjectRestate {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("the definitions were asked for %d times, not once", asked)
+	}
+	c := mesh.NewCatalogue(mesh.Bounds{})
+	p, _ := json.Marshal(mesh.Proposal{ID: "p", Author: "a", ManagedBy: "api", Set: []mesh.Definition{{
+		Ref: mesh.Ref{APIVersion: "v", Kind: "K", Namespace: "default", Name: "n"}, Spec: json.RawMessage("{}"), Digest: mesh.Digest([]byte("{}")), Compiled: json.RawMessage("{}"), GlobalNamespace: "default", Source: "s",
+	}}})
+	said := ""
+	for i, r := range []bus.Record{{Subject: mesh.SubjectProposal, Data: p}, {Subject: mesh.SubjectRestate, Data: []byte("{}")}, {Subject: bus.SubjectTick}} {
+		r.Seq, r.Time = uint64(i+1), bus.Time(i+1)*bus.Second
+		out, err := c.Step(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range out {
+			if said += "\n"; i != 1 {
+				said += string(d.Data)
+			}
+		}
+	}
+	if !strings.Contains(said, mesh.ReasonRestated) || !strings.Contains(said, `"name":"n"`) {
+		t.Errorf("the catalogue answers a new stage with %q", said)
+	}
 }
 
 func TestGroupBeforeItsServices(t *testing.T) {
@@ -245,6 +295,9 @@ func TestEventsAreEnough(t *testing.T) {
 	}
 	w.tick(1)
 	for _, d := range w.out {
+		if d.Event == nil {
+			continue
+		}
 		switch d.Event.Type {
 		case EventService:
 			var e ServiceEvent

@@ -255,3 +255,35 @@ func TestPeersPodToEvent(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("from the API server's word to the event, %d pods: p50 %v, p99 %v, longest %v", len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
 }
+
+// Clusters of a fleet would not be observed.
+func TestPeersFleet(t *testing.T) {
+	c := cluster.Start(t, cluster.Config{Name: "eu", Nodes: 1})
+	rights, err := os.ReadFile("../../deploy/kubernetes/observer-rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Namespace("evenkeel-system")
+	c.Apply(string(rights))
+	c.Deployment("shop", "cart", 2, nil, "cart:1")
+	text, err := os.ReadFile(c.WithToken("observer", c.Token("evenkeel-system", "observer")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, settings := t.TempDir(), filepath.Join(t.TempDir(), "settings.yaml")
+	if err := errors.Join(os.WriteFile(filepath.Join(folder, "eu-9.yaml"), text, 0o600), os.WriteFile(settings, []byte("fleets: [{kubeconfigFolder: "+folder+"}]\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := peer.RunCommand(t, peer.Binary(t), "fleet", "list", "--settings", settings); code != 0 || !strings.Contains(out, "eu-9") {
+		t.Errorf("fleet list: exit %d: %s%s", code, out, errs)
+	}
+	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Args: []string{"--settings", settings}})
+	e.WaitReady(time.Minute)
+	peer.Until(t, time.Minute, "the fleet's cluster is in the inventory", func() error {
+		cs, err := list[inventory.ClusterView](e, "clusters")
+		if err != nil || len(cs) != 1 || cs[0].Name != "eu-9" || cs[0].State != inventory.ClusterReady || cs[0].Instances != 2 {
+			return fmt.Errorf("%+v: %w", cs, err)
+		}
+		return nil
+	})
+}

@@ -259,7 +259,7 @@ func TestManifest(t *testing.T) {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			kinds = append(kinds, o.Kind)
-			if o.Metadata.Labels[clusterLabel] != "eu-1" {
+			if o.Metadata.Labels[manifestLabel] != "eu-1" {
 				t.Errorf("%s has no label by which it is deleted", o.Kind)
 			}
 			for _, r := range o.Rules {

@@ -60,10 +60,11 @@ type app struct {
 	folders     []*folder
 	kube        []*definition.Source // --definitions-from-kube, and the clusters' names
 	kubeNames   []string
-	observers   []*observed // --observe
-	observing   sync.Map    // names of clusters to the *kube.Observer that runs here
-	intake      *intake     // nil without the role ingest
-	outlet      *outlet     // nil without the role notify
+	observers   []*observed    // --observe
+	fleets      *fleetClusters // nil without fleets
+	observing   sync.Map       // names of clusters to the *kube.Observer that runs here
+	intake      *intake        // nil without the role ingest
+	outlet      *outlet        // nil without the role notify
 	sloStats    *slo.Stats
 	console     *console.Server
 	listeners   listeners
@@ -210,7 +211,7 @@ func (a *app) openParts(context.Context) error {
 		a.watcher.statuses = a.statuses
 		a.deliveries = newDeliveries(a.log, a.log.Last)
 	}
-	if a.settings.Has(RoleAPI) || len(a.settings.Clusters) > 0 {
+	if a.settings.Has(RoleAPI) || len(a.settings.Clusters)+len(a.settings.Fleets) > 0 {
 		a.meshes = newMeshes(a.log, a.log.Last)
 	}
 	if a.settings.Has(RoleAPI) || a.settings.Has(RoleBus) {
@@ -224,7 +225,7 @@ func (a *app) openParts(context.Context) error {
 		}
 		a.folders = append(a.folders, f)
 	}
-	if err := errors.Join(a.openKube(), a.openObservers()); err != nil {
+	if err := errors.Join(a.openKube(), a.openObservers(), a.openFleets()); err != nil {
 		return err
 	}
 	if a.settings.Has(RoleIngest) {
@@ -287,6 +288,9 @@ func (a *app) run(ctx context.Context) error {
 	for _, o := range a.observers {
 		outer.Go(func() error { return again(a.logger, "observer of cluster "+o.name, o.run)(edge) })
 	}
+	if a.fleets != nil {
+		outer.Go(func() error { return again(a.logger, "fleets", a.fleets.run)(edge) })
+	}
 	if a.intake != nil {
 		outer.Go(func() error { return again(a.logger, "scraper", a.intake.scrape)(edge) })
 	}
@@ -302,7 +306,7 @@ func (a *app) runInner(g *errgroup.Group, ctx context.Context) {
 	if a.settings.Has(RoleCatalogue) || a.settings.Has(RoleSLO) || a.settings.Has(RoleNotify) {
 		parts["stages"] = a.worker.Run
 	}
-	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube)+len(a.observers) > 0 {
+	if a.settings.Has(RoleAPI) || a.settings.Has(RoleIngest) || len(a.folders)+len(a.kube)+len(a.observers) > 0 || a.fleets != nil {
 		parts["log reader"] = a.watcher.run
 		parts["copy of catalogue"] = a.catalogue.follow
 	}

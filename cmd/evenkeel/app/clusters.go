@@ -172,7 +172,7 @@ func (c clusters) Detach(ctx context.Context, q console.DetachRequest, by consol
 	if d == nil {
 		return console.DetachAnswer{}, console.Fail(http.StatusNotFound, "NotFound", "there is no cluster "+q.Name, nil)
 	}
-	out := console.DetachAnswer{Cluster: q.Name, DryRun: q.DryRun, Command: "kubectl delete namespace,clusterrole,clusterrolebinding -l " + clusterLabel + "=" + q.Name}
+	out := console.DetachAnswer{Cluster: q.Name, DryRun: q.DryRun, Command: "kubectl delete namespace,clusterrole,clusterrolebinding -l " + manifestLabel + "=" + q.Name}
 	if !c.agents.copy.read(ctx, func(s *inventory.Stage) {
 		for _, v := range s.Clusters() {
 			if v.Name == q.Name {

@@ -15,8 +15,8 @@ import (
 	"evenkeel.dev/mesh"
 )
 
-// clusterLabel marks what the manifest of an agent makes; its value is the cluster's name.
-const clusterLabel = "evenkeel.dev/attach"
+// manifestLabel marks what the manifest of an agent makes; its value is the cluster's name.
+const manifestLabel = "evenkeel.dev/attach"
 
 //go:embed agent.yaml.tmpl
 var agentTemplate string
@@ -37,7 +37,7 @@ var (
 
 // manifest writes what runs an agent in a cluster. Without a token its Secret says so.
 func manifest(cluster, token, nats string, q *console.ManifestRequest) (string, error) {
-	d := manifestData{Cluster: cluster, Token: token, Namespace: q.Namespace, Label: clusterLabel, Image: q.Image, Storage: q.Storage, Class: q.Class}
+	d := manifestData{Cluster: cluster, Token: token, Namespace: q.Namespace, Label: manifestLabel, Image: q.Image, Storage: q.Storage, Class: q.Class}
 	if d.Namespace == "" {
 		d.Namespace = "evenkeel-system"
 	}

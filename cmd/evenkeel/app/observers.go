@@ -21,6 +21,7 @@ import (
 type observed struct {
 	a      *app
 	name   string
+	role   string // by which processes agree on who observes it
 	config kube.Config
 	logger *slog.Logger
 }
@@ -37,6 +38,9 @@ func (s *Settings) observeRoles() []string {
 	for _, k := range sources {
 		out = append(out, observeRole(k.name))
 	}
+	if len(s.Fleets) > 0 {
+		out = append(out, fleetRole)
+	}
 	return out
 }
 
@@ -51,7 +55,7 @@ func (a *app) openObservers() error {
 		if err != nil {
 			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
-		o := &observed{a: a, name: k.name, logger: a.logger, config: kube.Config{Cluster: k.name, REST: connection, Logger: a.logger}}
+		o := &observed{a: a, name: k.name, role: observeRole(k.name), logger: a.logger, config: kube.Config{Cluster: k.name, REST: connection, Logger: a.logger}}
 		if _, err := kube.New(o.with(nil, nil)); err != nil {
 			return fmt.Errorf("--observe %s: %w", k.name, err)
 		}
@@ -93,7 +97,7 @@ func (o *observed) spec() *inventory.ClusterSpec {
 func (o *observed) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		_, _, read := o.a.catalogue.read()
-		if !read || !o.a.members.Owns(observeRole(o.name), o.name, 0) {
+		if !read || !o.a.members.Owns(o.role, o.name, 0) {
 			pause(ctx, observeLook)
 			continue
 		}
@@ -120,7 +124,7 @@ func (o *observed) turn(ctx context.Context) error {
 	go func() { ended <- observer.Run(ctx) }()
 	for {
 		pause(ctx, observeLook)
-		if ctx.Err() == nil && o.a.members.Owns(observeRole(o.name), o.name, 0) && reflect.DeepEqual(spec, o.spec()) {
+		if ctx.Err() == nil && o.a.members.Owns(o.role, o.name, 0) && reflect.DeepEqual(spec, o.spec()) {
 			select {
 			case err := <-ended:
 				return err
@@ -181,11 +185,10 @@ func (m *meshes) misses(cluster string, after uint64) bool {
 func (a *app) observerMetrics(w io.Writer) {
 	each := func(name, kind string, of func(s kube.Stats) float64) {
 		family(w, "evenkeel_observer_"+name, kind, func(line func(string, float64)) {
-			for _, o := range a.observers {
-				if v, ok := a.observing.Load(o.name); ok {
-					line(fmt.Sprintf("cluster=%q", o.name), of(v.(*kube.Observer).Stats())) //nolint:forcetypeassert // only observers are stored
-				}
-			}
+			a.observing.Range(func(name, v any) bool {
+				line(fmt.Sprintf("cluster=%q", name), of(v.(*kube.Observer).Stats())) //nolint:forcetypeassert // only observers are stored
+				return true
+			})
 		})
 	}
 	each("objects", "gauge", func(s kube.Stats) (n float64) {

@@ -94,6 +94,7 @@ type Sections struct {
 	Sizes      jetstream.Sizes // of streams
 	OTLP       OTLP
 	Scrape     []scrape.Job // targets that are asked for their metrics
+	Fleets     []Fleet      // where lists of clusters come from
 }
 
 // A Token gives whoever shows it a role. The token itself stands in a file.
@@ -152,7 +153,7 @@ func (s *Settings) Validate() error {
 	if s.Secrets == "" {
 		s.Secrets = s.Data + "/secrets"
 	}
-	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders(), s.validateKube())
+	return errors.Join(s.validateNATS(), s.validateAddresses(), s.validateFolders(), s.validateKube(), s.validateFleets())
 }
 
 func (s *Settings) validateNATS() error {
