@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log"
@@ -38,7 +39,7 @@ the hub refuses it for good.`,
 	f.StringVar(&bytes, "outbox", "256MiB", "most bytes that wait for the hub on disk")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the cluster (default: the cluster that this runs in)")
 	f.StringVar(&kubeContext, "context", "", "its context (default: the current one)")
-	f.StringVar(&trust, "trust-domain", "", "SPIFFE trust domain of the cluster's identities")
+	f.StringVar(&trust, "trust-domain", "", "SPIFFE trust domain of the cluster's identities (default: what the Cluster definition says)")
 	f.StringVar(&form, "log", "text", "form of the log: text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.RunE = do(func(cmd *cobra.Command, _ []string) error {
@@ -71,7 +72,7 @@ func observer(cluster, kubeconfig, kubeContext, trust string, logger *slog.Logge
 			return err
 		}
 		o, err := kube.New(kube.Config{
-			Cluster: cluster, REST: rest, Include: scope.Include, Exclude: kube.Excluding(scope.Include, scope.Exclude), Labels: scope.Labels, TrustDomain: trust, Logger: logger,
+			Cluster: cluster, REST: rest, Include: scope.Include, Exclude: kube.Excluding(scope.Include, scope.Exclude), Labels: scope.Labels, TrustDomain: cmp.Or(trust, scope.TrustDomain), Logger: logger,
 			Sink: func(ctx context.Context, ob inventory.Observation) error {
 				err := sink(ctx, ob)
 				if errors.Is(err, agent.ErrRelist) {

@@ -24,6 +24,7 @@ type clusterSpec struct {
 	Description string `json:"description"`
 	Region      string `json:"region"`
 	Zone        string `json:"zone"`
+	TrustDomain string `json:"trustDomain"`
 	Detach      bool   `json:"detach"`
 	Namespaces  *struct {
 		Include []pattern `json:"include"`
@@ -41,10 +42,13 @@ func (r *run) cluster(d *mesh.Document) mesh.Definition {
 	r.problems = append(r.problems, d.Decode("", &o)...)
 	s := &o.Spec
 	def := begin(d, "default", o.Metadata.Labels)
-	c := inventory.ClusterSpec{Name: d.Name, DisplayName: s.DisplayName, Labels: o.Metadata.Labels, Region: s.Region, Zone: s.Zone, Detach: s.Detach}
+	c := inventory.ClusterSpec{Name: d.Name, DisplayName: s.DisplayName, Labels: o.Metadata.Labels, Region: s.Region, Zone: s.Zone, TrustDomain: s.TrustDomain, Detach: s.Detach}
 	r.label(d, "metadata.name", "the name of a cluster", d.Name)
 	r.claim(d, &def, "metadata.name", "cluster/"+d.Name, fmt.Sprintf("the name %q of a cluster", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
 	r.describe(d, s.Description)
+	if s.TrustDomain != "" && !dnsName(s.TrustDomain) {
+		r.add(d, "spec.trustDomain", fmt.Sprintf("%q is no trust domain", s.TrustDomain), "write what the mesh of the cluster has as trustDomain, for example cluster.local")
+	}
 	if s.Namespaces != nil {
 		c.Include = r.patterns(d, "spec.namespaces.include", s.Namespaces.Include)
 		c.Exclude = r.patterns(d, "spec.namespaces.exclude", s.Namespaces.Exclude)

@@ -81,6 +81,7 @@ func clusterFields() map[string]field {
 		"spec.description":        {about: "For people.", most: textMax},
 		"spec.region":             {about: "Where it is."},
 		"spec.zone":               {about: "Where in its region."},
+		"spec.trustDomain":        {about: "Trust domain of its mesh, for example cluster.local."},
 		"spec.detach":             {about: "What was known of it is forgotten."},
 		"spec.namespaces":         {about: "Which namespaces are looked at; all where nothing is written."},
 		"spec.namespaces.include": {about: "Only these.", most: 100},

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
+	"evenkeel.dev/test/cluster"
 	"evenkeel.dev/test/peer"
 )
 
@@ -91,24 +92,12 @@ func engine(t *testing.T, folder string, trusted string, servers map[string]*ser
 // sources returns the arguments and the environment with which the clusters are read with the rights of deploy/rbac.
 func sources(t *testing.T, servers map[string]*server) (args, env []string) {
 	t.Helper()
-	var files []string
+	kubeconfigs := map[string]string{}
 	for name, s := range servers {
 		s.Apply(manifests(t, "deploy/rbac"))
-		path := s.WithToken("engine", s.Token("evenkeel", "evenkeel"))
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The harness calls everything context, cluster and user; a file of several clusters tells them apart.
-		mine := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(mine, []byte(strings.NewReplacer("name: context", "name: "+name, "current-context: context", "current-context: "+name,
-			"cluster: cluster", "cluster: "+name, "name: cluster", "name: "+name, "user: user", "user: "+name, "name: user", "name: "+name).Replace(string(text))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, mine)
-		args = append(args, "--definitions-from-kube", name)
+		kubeconfigs[name], args = s.WithToken("engine", s.Token("evenkeel", "evenkeel")), append(args, "--definitions-from-kube", name)
 	}
-	return args, []string{"KUBECONFIG=" + strings.Join(files, ":")}
+	return args, []string{"KUBECONFIG=" + cluster.Contexts(t, kubeconfigs)}
 }
 
 // stands waits until the engine has a definition that is managed so; "" is none.

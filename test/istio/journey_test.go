@@ -80,17 +80,12 @@ func observing(t *testing.T, c *cluster.Cluster) *peer.Evenkeel {
 	}
 	c.Namespace("evenkeel-system")
 	c.Apply(string(rights))
-	text, err := os.ReadFile(c.WithToken("observer", c.Token("evenkeel-system", "observer")))
-	if err != nil {
+	kubeconfigs := map[string]string{"eu-1": c.WithToken("observer", c.Token("evenkeel-system", "observer"))}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(definitions), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	folder, file := t.TempDir(), filepath.Join(t.TempDir(), "kubeconfig")
-	for name, content := range map[string]string{file: strings.NewReplacer("name: context", "name: eu-1", "current-context: context", "current-context: eu-1").Replace(string(text)), filepath.Join(folder, "shop.yaml"): definitions} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Config: folder, Args: []string{"--observe", "eu-1"}, Env: []string{"KUBECONFIG=" + file}})
+	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Config: folder, Args: []string{"--observe", "eu-1"}, Env: []string{"KUBECONFIG=" + cluster.Contexts(t, kubeconfigs)}})
 	e.WaitReady(time.Minute)
 	return e
 }

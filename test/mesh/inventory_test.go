@@ -55,23 +55,13 @@ func observing(t *testing.T, clusters map[string]*cluster.Cluster) *peer.Evenkee
 	if err := os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte(definitions), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var files, args []string
+	kubeconfigs, args := map[string]string{}, []string(nil)
 	for name, c := range clusters {
 		c.Namespace("evenkeel-system")
 		c.Apply(string(rights))
-		text, err := os.ReadFile(c.WithToken("observer", c.Token("evenkeel-system", "observer")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The harness calls everything context, cluster and user; a file of several clusters tells them apart.
-		mine := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(mine, []byte(strings.NewReplacer("name: context", "name: "+name, "current-context: context", "current-context: "+name,
-			"cluster: cluster", "cluster: "+name, "name: cluster", "name: "+name, "user: user", "user: "+name, "name: user", "name: "+name).Replace(string(text))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		files, args = append(files, mine), append(args, "--observe", name)
+		kubeconfigs[name], args = c.WithToken("observer", c.Token("evenkeel-system", "observer")), append(args, "--observe", name)
 	}
-	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Config: folder, Args: args, Env: []string{"KUBECONFIG=" + strings.Join(files, ":")}})
+	e := peer.StartEvenkeel(t, peer.EvenkeelConfig{Config: folder, Args: args, Env: []string{"KUBECONFIG=" + cluster.Contexts(t, kubeconfigs)}})
 	e.WaitReady(time.Minute)
 	return e
 }

@@ -73,6 +73,7 @@ func (o *observed) with(spec *inventory.ClusterSpec, sink func(context.Context, 
 	if spec == nil {
 		spec = &inventory.ClusterSpec{}
 	}
+	c.TrustDomain = spec.TrustDomain
 	c.Include, c.Exclude = spec.Include, kube.Excluding(spec.Include, spec.Exclude)
 	return c
 }
