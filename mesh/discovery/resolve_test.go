@@ -196,3 +196,20 @@ func BenchmarkResolve(b *testing.B) {
 		tb.Resolve("cart.shop.internal", "A", by, now)
 	}
 }
+
+// A cluster could say whose identities its own are over what was defined, networks would be taken for one, or the Service objects that are written for versions would become services.
+func TestViewOf(t *testing.T) {
+	network := map[string]string{"topology.istio.io/network": "far"}
+	v := discovery.ViewOf([]inventory.Objects{
+		{Name: "a", State: inventory.ClusterDark, Since: now, Info: inventory.Info{TrustDomain: "told.test"}, Spec: inventory.ClusterSpec{TrustDomain: "defined.test", Region: "eu"},
+			Namespaces: []inventory.Namespace{{Name: "istio-system", Labels: network}, {Name: "shop"}}, Hosts: []inventory.Host{host("shop", "cart"), host("shop", "evenkeel-shop--cart--v1")}},
+		{Name: "b", State: inventory.ClusterDetached, Info: inventory.Info{TrustDomain: "told.test"}, Spec: inventory.ClusterSpec{Labels: network}},
+	})
+	var got []string
+	for _, c := range v.Clusters {
+		got = append(got, fmt.Sprint(c.Name, " ", c.State, " ", c.TrustDomain, " ", c.Network, " ", c.Region, " ", len(c.Hosts)))
+	}
+	if got, want := strings.Join(got, ", "), "a Dark defined.test far eu 1, b Detached told.test far  0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -57,13 +57,13 @@ type Address struct {
 // labelNetwork is where Istio's installation writes the network of a cluster, on the namespace of istiod.
 const labelNetwork = "topology.istio.io/network"
 
-// ViewOf returns the view of what the inventory keeps. Gateways between networks are not in it: nobody observes them.
+// ViewOf returns the view of what the inventory keeps. What a Cluster definition says counts before what the cluster says of itself. Gateways between networks are not in it: nobody observes them.
 func ViewOf(all []inventory.Objects) View {
 	var v View
 	for i := range all {
 		o := &all[i]
 		c := Cluster{
-			Name: o.Name, Since: o.Since, TrustDomain: o.Info.TrustDomain, Region: o.Spec.Region, Labels: o.Spec.Labels, Network: o.Spec.Labels[labelNetwork],
+			Name: o.Name, Since: o.Since, TrustDomain: cmp.Or(o.Spec.TrustDomain, o.Info.TrustDomain), Region: o.Spec.Region, Labels: o.Spec.Labels, Network: o.Spec.Labels[labelNetwork],
 			Namespaces: o.Namespaces, Nodes: o.Nodes, Workloads: o.Workloads, Instances: o.Instances,
 		}
 		for _, h := range o.Hosts {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestPeersObjects(t *testing.T) {
 	t.Run("enforced", func(t *testing.T) { enforced(t, c, w) })
 }
 
-// accepted applies all objects of the golden pages, which the API server checks by the schemas and rules of their CRDs, and takes them away again.
+// accepted applies all objects of the golden pages, which the API server checks by the schemas and rules of their CRDs, and takes them away again. Istio's own rules, those of its webhook, are asked for them all.
 func accepted(t *testing.T, c *cluster.Cluster) {
 	crds, err := filepath.Glob(filepath.Join(peer.Istiod(t), "gateway-api", "*.yaml"))
 	if err != nil || len(crds) != 2 {
@@ -56,6 +57,7 @@ func accepted(t *testing.T, c *cluster.Cluster) {
 		c.Namespace(ns)
 	}
 	kinds := map[string]int{}
+	var all strings.Builder
 	for _, file := range files {
 		page, err := txtar.ParseFile(file)
 		if err != nil {
@@ -70,6 +72,7 @@ func accepted(t *testing.T, c *cluster.Cluster) {
 				if err := c.TryApply(text); err != nil {
 					t.Errorf("%s, %s: %v\n%s", file, f.Name, err, text)
 				}
+				all.WriteString("---\n" + text + "\n")
 				_, kind, _ := strings.Cut(text, "kind: ")
 				kind, _, _ = strings.Cut(kind, "\n")
 				kinds[kind]++
@@ -83,6 +86,13 @@ func accepted(t *testing.T, c *cluster.Cluster) {
 		}
 	}
 	t.Logf("applied %v", kinds)
+	validate := exec.CommandContext(t.Context(), peer.IstioValidate(t))
+	validate.Stdin = strings.NewReader(all.String())
+	out, err := validate.CombinedOutput()
+	if err != nil {
+		t.Errorf("Istio has something against the objects: %v", err)
+	}
+	t.Logf("%s", out)
 }
 
 // enforced makes calls to a member of the shop while policies change. The bank has the same cluster and trust domain. The service is gRPC without a proxy, which takes plaintext or

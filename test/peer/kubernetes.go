@@ -38,6 +38,9 @@ var istiodProgram = program{name: "pilot-discovery", pkg: "istio.io/istio/pilot/
 // workloadProgram is the project's own; its tags are istiod's, so that what both need is compiled once.
 var workloadProgram = program{name: "workload", pkg: "./workload", tags: istiodProgram.tags}
 
+// validateProgram is the project's own as well.
+var validateProgram = program{name: "istio-validate", pkg: "./validate", tags: istiodProgram.tags}
+
 // A moduleFile is a file of a module that a program needs when it runs.
 type moduleFile struct{ module, path, name string }
 
@@ -72,10 +75,22 @@ func Istiod(tb testing.TB) string {
 // second.
 func Workload(tb testing.TB) string {
 	tb.Helper()
+	return own(tb, workloadProgram)
+}
+
+// IstioValidate builds test/kubernetes/validate, which says what Istio has against objects, and returns its path.
+func IstioValidate(tb testing.TB) string {
+	tb.Helper()
+	return own(tb, validateProgram)
+}
+
+// own builds a program of test/kubernetes.
+func own(tb testing.TB, p program) string {
+	tb.Helper()
 	root := moduleRoot(tb)
-	path := filepath.Join(root, "bin", workloadProgram.name)
+	path := filepath.Join(root, "bin", p.name)
 	locked(tb, "kubernetes", func(ctx context.Context) error {
-		return workloadProgram.build(ctx, filepath.Join(root, "test", "kubernetes"), path, "")
+		return p.build(ctx, filepath.Join(root, "test", "kubernetes"), path, "")
 	})
 	return path
 }
