@@ -44,8 +44,8 @@ func (l *Log) startTail(from uint64) *tail {
 				t.fail(err)
 				return
 			}
+			l.saw(after(m) - 1) // first: what one reader has read, another that asks for the end must not miss
 			t.add(m, l.config.Sizes.CacheBytes)
-			l.saw(after(m) - 1)
 		}
 	}()
 	return t
