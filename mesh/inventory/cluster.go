@@ -47,8 +47,9 @@ type cluster struct {
 	heard    bus.Time // when it came
 	since    bus.Time // of the state
 	told     string   // state that was told last
-	left     int
-	missed   bool // an observation is missing: only a listing can mend it
+	left     int      // objects that the observer leaves out now
+	over     int      // objects that had no room here since the last listing
+	missed   bool     // an observation is missing: only a listing can mend it
 	dark     bool
 	rehome   bool // its namespaces, or the definitions, have changed: who belongs where must be decided anew
 

@@ -45,7 +45,7 @@ func (s *Stage) applyObjects(c *cluster, o *Observation) {
 func (s *Stage) admit(c *cluster, k Key, known bool) bool {
 	if !known && c.objects() >= ObjectsMax {
 		s.stats.Over++
-		c.left++
+		c.over++
 		return false
 	}
 	if c.listed != nil {

@@ -44,7 +44,7 @@ type Observation struct {
 	Hosts      []Host      `json:"hosts,omitempty"`
 	Instances  []Instance  `json:"instances,omitempty"`
 	Gone       []Key       `json:"gone,omitempty"`
-	Left       int         `json:"left,omitempty"` // objects that an observer's bounds kept out
+	Left       int         `json:"left,omitempty"` // objects that the observer's bounds keep out now
 }
 
 // Info is what a cluster says of itself.

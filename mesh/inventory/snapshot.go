@@ -48,6 +48,7 @@ type clusterState struct {
 	Since      bus.Time          `json:"since"`
 	Told       string            `json:"told"`
 	Left       int               `json:"left"`
+	Over       int               `json:"over"`
 	Missed     bool              `json:"missed"`
 	Dark       bool              `json:"dark"`
 	Rehome     bool              `json:"rehome"`
@@ -97,7 +98,7 @@ func list[T any](m map[mesh.Ref]T) []kept[T] {
 func (c *cluster) save() clusterState {
 	st := clusterState{
 		Name: c.name, Observer: c.observer, Number: c.number, Phase: c.phase, Reason: c.reason, Info: c.info, At: c.at, Heard: c.heard, Since: c.since,
-		Told: c.told, Left: c.left, Missed: c.missed, Dark: c.dark, Rehome: c.rehome, Listing: c.listed != nil, Homes: c.homes,
+		Told: c.told, Left: c.left, Over: c.over, Missed: c.missed, Dark: c.dark, Rehome: c.rehome, Listing: c.listed != nil, Homes: c.homes,
 		Listed: slices.SortedFunc(maps.Keys(c.listed), Key.compare), Namespaces: inOrder(c.namespaces), Nodes: inOrder(c.nodes),
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(c.workloads), Key.compare) {
@@ -159,7 +160,7 @@ func take[T any](m map[mesh.Ref]T, list []kept[T]) {
 func (st *clusterState) load() *cluster {
 	c := newCluster(st.Name)
 	c.observer, c.number, c.phase, c.reason, c.info, c.at, c.heard, c.since = st.Observer, st.Number, st.Phase, st.Reason, st.Info, st.At, st.Heard, st.Since
-	c.told, c.left, c.missed, c.dark, c.rehome = st.Told, st.Left, st.Missed, st.Dark, st.Rehome
+	c.told, c.left, c.over, c.missed, c.dark, c.rehome = st.Told, st.Left, st.Over, st.Missed, st.Dark, st.Rehome
 	if st.Listing {
 		c.listed = map[Key]bool{}
 		for _, k := range st.Listed {

@@ -124,7 +124,7 @@ func (s *Stage) order(c *cluster, o *Observation) bool {
 		c.number = o.Number
 		return true
 	case o.Number == 1 && o.Phase != PhaseWatching:
-		c.observer, c.number, c.missed, c.listed, c.left = o.Observer, 1, false, nil, 0
+		c.observer, c.number, c.missed, c.listed, c.over = o.Observer, 1, false, nil, 0
 		return true
 	case o.Observer != c.observer && !c.missed && s.now-c.heard <= DarkAfter:
 		s.stats.Repeated++ // another observer took over from this one
@@ -159,7 +159,7 @@ func (s *Stage) apply(c *cluster, o *Observation) {
 	for _, k := range o.Gone {
 		s.drop(c, k)
 	}
-	c.left += o.Left
+	c.left = o.Left
 	if o.Phase == PhaseListed {
 		s.endListing(c)
 	}
@@ -180,7 +180,7 @@ func (s *Stage) forget(c *cluster) {
 	for _, k := range c.keys() {
 		s.drop(c, k)
 	}
-	c.left, c.listed = 0, nil
+	c.left, c.over, c.listed = 0, 0, nil
 }
 
 // tick looks for clusters that have gone dark, and tells of groups.

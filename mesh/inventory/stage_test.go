@@ -170,6 +170,24 @@ func TestStoryOfARollOut(t *testing.T) {
 	golden(t, "rollout.txt", b.String())
 }
 
+func TestLeftOut(t *testing.T) {
+	// A cluster with one object over a bound would seem to have hundreds, one more with each sign of life.
+	w := newWorld(t)
+	o := listing("eu-1", "o1")
+	o.Left = 2
+	w.see(o)
+	for range 3 {
+		w.see(Observation{Cluster: "eu-1", Observer: "o1", Phase: PhaseWatching, Left: 2})
+	}
+	if got := w.s.Clusters()[0].Left; got != 2 {
+		t.Errorf("left out: %d, not 2", got)
+	}
+	w.see(Observation{Cluster: "eu-1", Observer: "o1", Phase: PhaseWatching})
+	if got := w.s.Clusters()[0].Left; got != 0 {
+		t.Errorf("left out after there was room: %d", got)
+	}
+}
+
 func TestNewStageOnAnOldLog(t *testing.T) {
 	// After an upgrade the inventory would not know of the global namespaces that were defined before, and nobody would be a member.
 	w := newWorld(t)

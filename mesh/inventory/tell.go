@@ -191,7 +191,7 @@ func (s *Stage) settleCluster(c *cluster) {
 	if c.told == state {
 		return
 	}
-	e := ClusterEvent{Cluster: c.name, State: state, Reason: reason, Previous: c.told, Version: c.info.Version, Objects: c.objects(), Left: c.left}
+	e := ClusterEvent{Cluster: c.name, State: state, Reason: reason, Previous: c.told, Version: c.info.Version, Objects: c.objects(), Left: c.left + c.over}
 	if c.at != 0 {
 		e.LastLook = c.at.String()
 	}

@@ -90,7 +90,7 @@ func (s *Stage) Clusters() []ClusterView {
 		c := s.clusters[name]
 		v := ClusterView{
 			Name: name, Version: c.info.Version, Defined: c.spec != nil, GlobalNamespaces: c.globalNamespaces(), Namespaces: len(c.namespaces), Nodes: len(c.nodes),
-			Services: len(c.services), Instances: len(c.instances), Left: c.left, Since: timeText(c.since), LastHeard: timeText(c.heard),
+			Services: len(c.services), Instances: len(c.instances), Left: c.left + c.over, Since: timeText(c.since), LastHeard: timeText(c.heard),
 		}
 		v.State, v.Reason = c.state()
 		if c.spec != nil {

@@ -337,8 +337,9 @@ func TestBounds(t *testing.T) {
 		if got, want := w.hub.keys(), []string{"Namespace//shop", "Pod/shop/a-young", "Pod/shop/b-old"}; !slices.Equal(got, want) {
 			t.Errorf("known: %v, want %v", got, want)
 		}
-		if got := w.hub.last().Left; got != 2 && w.o.Stats().Left != 2 {
-			t.Errorf("left out: %d", got)
+		w.wait(11 * time.Second) // until the next sign of life
+		if told, counted := w.hub.last().Left, w.o.Stats().Left; told != 2 || counted != 2 {
+			t.Errorf("left out: told %d, counted %d, not 2", told, counted)
 		}
 		w.do(w.api.CoreV1().Pods("shop").Delete(ctx, "a-young", metav1.DeleteOptions{}))
 		w.update(readyPod("late", "cart", "a"))
