@@ -40,7 +40,7 @@ type copied[S bus.Stage] struct {
 	stage   S
 	current bool          // has been at the log's end
 	seq     uint64        // that the copy has taken
-	moved   chan struct{} // closed and replaced when seq rises
+	moved   chan struct{} // closed and replaced when seq rises, and at the first end
 }
 
 func newCopied[S bus.Stage](log bus.Log, last func() uint64, spec bus.Spec, fresh func() S) *copied[S] {
@@ -59,9 +59,10 @@ func (c *copied[S]) follow(ctx context.Context) error {
 	return bus.Follow(ctx, c.log, spec, 0, func(_ bus.Stage, p bus.Progress, atEnd bool) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		news := p.Seq > c.seq || atEnd && !c.current
 		c.current = c.current || atEnd
-		if p.Seq > c.seq {
-			c.seq = p.Seq
+		if news {
+			c.seq = max(c.seq, p.Seq)
 			close(c.moved)
 			c.moved = make(chan struct{})
 		}
@@ -69,15 +70,15 @@ func (c *copied[S]) follow(ctx context.Context) error {
 	})
 }
 
-// read calls f with the copy once it knows what this process knows to be in the log; it returns false while there is no copy to trust.
+// read calls f with the copy once it knows what this process knows to be in the log; it returns false where that does not come to be within [copyTimeout].
 func (c *copied[S]) read(ctx context.Context, f func(S)) bool {
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout)
 	defer cancel()
 	for want := c.last(); ; {
 		c.mu.RLock()
-		seq, moved := c.seq, c.moved
+		known, moved := c.current && c.seq >= want, c.moved
 		c.mu.RUnlock()
-		if seq >= want {
+		if known {
 			break
 		}
 		select {
