@@ -18,7 +18,7 @@ const laneTest = "observation"
 
 func observations(token string) string { return bus.SubjectObservation + "mesh." + token }
 
-// serveGate runs the gate of a log until the test ends.
+// serveGate runs the gate of a log until the test ends. It returns once agents are heard: whoever asks before is told that nobody answers.
 func serveGate(t *testing.T, l *Log, c GateConfig) *Gate {
 	t.Helper()
 	if c.Lanes == nil {
@@ -32,6 +32,19 @@ func serveGate(t *testing.T, l *Log, c GateConfig) *Gate {
 	done := make(chan struct{})
 	go func() { defer close(done); g.Run(ctx) }() //nolint:errcheck // it ends with the context
 	t.Cleanup(func() { cancel(); <-done })
+	answers, err := l.conn.SubscribeSync("_INBOX_nobody.listens")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answers.Unsubscribe() //nolint:errcheck // the connection may be closed
+	ask := &nats.Msg{Subject: agentLast + "nobody", Reply: answers.Subject, Header: nats.Header{headerLane: {laneTest}}}
+	eventually(t, 5*time.Second, "the gate listens", func() bool {
+		if err := l.conn.PublishMsg(ask); err != nil {
+			return false
+		}
+		m, err := answers.NextMsg(time.Second)
+		return err == nil && m.Header.Get("Status") == "" // 503: nobody listens
+	})
 	return g
 }
 

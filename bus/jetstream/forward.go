@@ -203,6 +203,10 @@ func (o *Outbox) read(ctx context.Context, at, last uint64) (ps []Parcel, err er
 		if err != nil {
 			return nil, err
 		}
+		whole := checked(raw.Subject, raw.Header, raw.Data)
+		if (raw.Sequence > at || !whole) && len(ps) > 0 {
+			break // what is before it goes first: it would be counted as lost with it
+		}
 		if raw.Sequence > at {
 			info, err := o.info(ctx)
 			if err != nil {
@@ -212,7 +216,7 @@ func (o *Outbox) read(ctx context.Context, at, last uint64) (ps []Parcel, err er
 			o.missing(raw.Sequence-1, LostDamaged) // what overflow does not explain
 		}
 		at = raw.Sequence + 1
-		if !checked(raw.Subject, raw.Header, raw.Data) {
+		if !whole {
 			o.missing(raw.Sequence, LostDamaged)
 			continue
 		}
