@@ -340,3 +340,58 @@ func TestLinkWithoutTLS(t *testing.T) {
 		l.Close()
 	}
 }
+
+// TestAgentTLS: an agent could not reach a hub with TLS, or would hand in what its cluster runs to one that it cannot verify.
+func TestAgentTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := certificate(t)
+	other, _ := certificate(t)
+	s, err := StartServer(ServerConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", TLSCert: cert, TLSKey: key, Users: []User{{RoleAdmin, "admin", "pw"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	serveGate(t, openTestLog(t, Config{Server: s}), GateConfig{})
+	eu, seed := agentKey(t, "eu-1")
+	if err := s.SetAgents([]AgentKey{eu}); err != nil {
+		t.Fatal(err)
+	}
+	_, stranger := agentKey(t, "eu-1")
+	_, address, _ := strings.Cut(s.ClientURL(), "://")
+	dial := func(c LinkConfig) (*AgentLink, chan error) {
+		why := make(chan error, 64)
+		c.Cluster, c.URL = "eu-1", "tls://"+address
+		c.Changed = func(connected bool, err error) {
+			select {
+			case why <- err:
+			default:
+			}
+		}
+		l, err := DialHub(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		return l, why
+	}
+	l, _ := dial(LinkConfig{SeedFile: seed, CAFile: cert})
+	eventually(t, 5*time.Second, "connected over TLS", func() bool { return l.conn.IsConnected() })
+	if _, err := l.conn.TLSConnectionState(); err != nil {
+		t.Errorf("the connection is not over TLS: %v", err)
+	}
+	if a, err := handIn(t.Context(), l, "a", 0, 1, "one"); err != nil || a.Code != "" || a.N != 1 {
+		t.Errorf("over TLS: %+v, %v", a, err)
+	}
+	for name, c := range map[string]LinkConfig{"another authority": {SeedFile: seed, CAFile: other}, "the system's authorities": {SeedFile: seed}, "another key": {SeedFile: stranger, CAFile: cert}} {
+		l, why := dial(c)
+		select {
+		case err := <-why:
+			if err == nil || l.conn.IsConnected() {
+				t.Errorf("%s: got in", name)
+			}
+			t.Logf("%s: %v", name, err)
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: nothing is heard", name)
+		}
+	}
+}
