@@ -6,6 +6,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"evenkeel.dev/bus"
 )
@@ -109,3 +110,12 @@ const (
 	ReasonMissingReference = "MissingReference" // what would come refers to what is not there
 	ReasonInvalid          = "Invalid"          // it cannot be decoded, or contradicts itself
 )
+
+// Compiled decodes what a definition compiles to.
+func Compiled[T any](d *Definition) (T, error) {
+	var v T
+	if err := json.Unmarshal(d.Compiled, &v); err != nil {
+		return v, fmt.Errorf("%s: %w", d.Ref, err)
+	}
+	return v, nil
+}

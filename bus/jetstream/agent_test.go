@@ -249,7 +249,9 @@ func TestGate(t *testing.T) {
 		t.Errorf("in LOG: %+v, %v", raw, err)
 	}
 	g.mu.Lock()
-	g.spent["eu-1"].bytes = 2 * agentBurst
+	for range 2 { // so much that it owes a whole burst
+		g.rates["eu-1"].ReserveN(time.Now(), agentBurst)
+	}
 	g.mu.Unlock()
 	full, err := handIn(t.Context(), link, "a", b.Seq, 8, "eight")
 	if err != nil || full.Code != AgentBusy || g.Stats.Busy.Load() == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 
 	"evenkeel.dev/bus"
 )
@@ -90,18 +91,12 @@ type Gate struct {
 	Stats  GateStats
 
 	mu    sync.Mutex
-	spent map[string]*budget
-}
-
-// A budget is what an agent has handed in of late: it falls by agentRate bytes a second.
-type budget struct {
-	bytes float64
-	at    time.Time
+	rates map[string]*rate.Limiter // by the agent's token
 }
 
 // NewGate returns a gate to the log.
 func NewGate(l *Log, c GateConfig) *Gate {
-	return &Gate{l: l, config: c, room: make(chan struct{}, gateAtOnce), spent: map[string]*budget{}}
+	return &Gate{l: l, config: c, room: make(chan struct{}, gateAtOnce), rates: map[string]*rate.Limiter{}}
 }
 
 // Run answers agents until ctx ends, and lets what is under way come to its end.
@@ -239,25 +234,19 @@ func (g *Gate) append(ctx context.Context, subject, life string, p Parcel, expec
 
 // affords takes a batch's bytes off what an agent may hand in.
 func (g *Gate) affords(token string, ps []Parcel) bool {
-	size := 0.0
+	size := 0
 	for _, p := range ps {
-		size += float64(len(p.Data)) + 64
+		size += len(p.Data) + 64
 	}
-	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b := g.spent[token]
-	if b == nil {
-		if len(g.spent) >= gateTokenMax {
-			clear(g.spent) // so many there are not: all begin anew
+	of := g.rates[token]
+	if of == nil {
+		if len(g.rates) >= gateTokenMax {
+			clear(g.rates) // so many there are not: all begin anew
 		}
-		b = &budget{at: now}
-		g.spent[token] = b
+		of = rate.NewLimiter(agentRate, agentBurst)
+		g.rates[token] = of
 	}
-	b.bytes, b.at = max(0, b.bytes-agentRate*now.Sub(b.at).Seconds()), now
-	if b.bytes+size > agentBurst {
-		return false
-	}
-	b.bytes += size
-	return true
+	return of.AllowN(time.Now(), size)
 }

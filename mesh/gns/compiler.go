@@ -86,15 +86,15 @@ func Decode(ds []mesh.Definition) (namespaces []member.GlobalNamespace, groups [
 		}
 		switch d.OfKind() {
 		case mesh.KindGlobalNamespace:
-			var g member.GlobalNamespace
-			if err := json.Unmarshal(d.Compiled, &g); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
+			g, err := mesh.Compiled[member.GlobalNamespace](d)
+			if err != nil {
+				return nil, nil, err
 			}
 			namespaces = append(namespaces, g)
 		case mesh.KindResourceGroup:
-			var g member.Group
-			if err := json.Unmarshal(d.Compiled, &g); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
+			g, err := mesh.Compiled[member.Group](d)
+			if err != nil {
+				return nil, nil, err
 			}
 			groups = append(groups, g)
 		}
@@ -109,8 +109,8 @@ func Outreaches(d *mesh.Definition) bool {
 	case mesh.KindGlobalNamespace, mesh.KindCluster:
 		return true
 	case mesh.KindResourceGroup:
-		var g member.Group
-		return json.Unmarshal(d.Compiled, &g) != nil || g.GlobalNamespace == ""
+		g, err := mesh.Compiled[member.Group](d)
+		return err != nil || g.GlobalNamespace == ""
 	}
 	return false
 }
@@ -139,11 +139,10 @@ func (r *run) standing(docs []mesh.Document, existing []mesh.Definition) {
 	}
 	for i := range existing {
 		d := &existing[i]
-		if fresh[d.Ref] || d.APIVersion != mesh.KindGlobalNamespace.APIVersion || d.Kind != mesh.KindGlobalNamespace.Kind {
+		if fresh[d.Ref] || d.OfKind() != mesh.KindGlobalNamespace {
 			continue
 		}
-		var g member.GlobalNamespace
-		if json.Unmarshal(d.Compiled, &g) == nil { // what a later version wrote is not compared with
+		if g, err := mesh.Compiled[member.GlobalNamespace](d); err == nil { // what a later version wrote is not compared with
 			r.others = append(r.others, standing{d.Ref, nil, g})
 		}
 	}

@@ -2,7 +2,7 @@ package inventory
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -82,9 +82,7 @@ func (s *Stage) Step(r *bus.Record) ([]bus.Draft, error) {
 			c.missed = c.observer != ""
 		}
 	}
-	if err := s.settle(); err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
+	s.settle()
 	return s.out, nil
 }
 
@@ -238,9 +236,9 @@ func (s *Stage) set(d *mesh.Definition) error {
 }
 
 func keep[T any](s *Stage, m map[mesh.Ref]T, d *mesh.Definition) error {
-	var v T
-	if err := json.Unmarshal(d.Compiled, &v); err != nil {
-		return fmt.Errorf("%s: %w", d.Ref, err)
+	v, err := mesh.Compiled[T](d)
+	if err != nil {
+		return err
 	}
 	m[d.Ref] = v
 	s.rehome = true
@@ -263,14 +261,7 @@ func (s *Stage) undefine(r mesh.Ref) {
 	s.rehome = true
 }
 
-func (s *Stage) clusterNames() []string {
-	out := make([]string, 0, len(s.clusters))
-	for name := range s.clusters {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
-}
+func (s *Stage) clusterNames() []string { return slices.Sorted(maps.Keys(s.clusters)) }
 
 // redefine takes over definitions after a change: which clusters there shall be, and who belongs where.
 func (s *Stage) redefine() {
@@ -294,11 +285,7 @@ func (s *Stage) redefine() {
 
 // takeDefinitions puts global namespaces in order and gives each defined cluster its definition.
 func (s *Stage) takeDefinitions() {
-	s.spaces = s.spaces[:0]
-	for _, g := range s.spacesBy {
-		s.spaces = append(s.spaces, g)
-	}
-	slices.SortFunc(s.spaces, func(a, b member.GlobalNamespace) int { return strings.Compare(a.Name, b.Name) })
+	s.spaces = slices.SortedFunc(maps.Values(s.spacesBy), func(a, b member.GlobalNamespace) int { return strings.Compare(a.Name, b.Name) })
 	for _, c := range s.clusters {
 		c.spec = nil
 	}
@@ -318,10 +305,5 @@ func (s *Stage) takeDefinitions() {
 }
 
 func sortedRefs[T any](m map[mesh.Ref]T) []mesh.Ref {
-	out := make([]mesh.Ref, 0, len(m))
-	for r := range m {
-		out = append(out, r)
-	}
-	slices.SortFunc(out, mesh.Ref.Compare)
-	return out
+	return slices.SortedFunc(maps.Keys(m), mesh.Ref.Compare)
 }

@@ -266,14 +266,14 @@ func TestOrderOfObservations(t *testing.T) {
 	}
 	w.n["eu-1/o1"]++ // one is lost
 	w.see(Observation{Cluster: "eu-1", Observer: "o1", Phase: PhaseWatching, Instances: []Instance{pod("cart-9", "v1", StateHealthy)}})
-	if diff := cmp.Diff([]string{"eu-1"}, w.s.Missed()); diff != "" {
-		t.Errorf("missed: %s", diff)
+	if got := w.s.Standing("eu-1"); !got.Missed || got.Observer != "o1" {
+		t.Errorf("after a gap it stands so: %+v", got)
 	}
 	if c := w.s.Clusters()[0]; c.State != ClusterConnected || c.Instances != 1 {
 		t.Errorf("after a gap the cluster is %+v", c)
 	}
 	w.see(listing("eu-1", "o2", pod("cart-2", "v1", StateHealthy)))
-	if c := w.s.Clusters()[0]; c.State != ClusterReady || c.Instances != 1 || len(w.s.Missed()) != 0 {
+	if c := w.s.Clusters()[0]; c.State != ClusterReady || c.Instances != 1 || w.s.Standing("eu-1").Missed {
 		t.Errorf("after the new listing the cluster is %+v", c)
 	}
 	if got := w.s.Instances(func(_, _, _ string) bool { return true }); len(got) != 1 || got[0].Name != "cart-2" {

@@ -82,7 +82,7 @@ func (s *service) member() *member.Service {
 }
 
 // settle ends a step: it tells of all services and clusters that are no more what they were.
-func (s *Stage) settle() error {
+func (s *Stage) settle() {
 	if s.rehome {
 		s.redefine()
 		s.settleOutside()
@@ -95,7 +95,6 @@ func (s *Stage) settle() error {
 		}
 		s.settleCluster(c)
 	}
-	return nil
 }
 
 func (s *Stage) settleServices(c *cluster) {

@@ -252,13 +252,13 @@ func (s *Stage) Inventory() member.Inventory {
 	for _, name := range s.clusterNames() {
 		c := s.clusters[name]
 		m := c.member()
+		in := map[string][]member.Service{} // by namespace
+		for _, p := range sortedPlaces(c.services) {
+			in[p.namespace] = append(in[p.namespace], *c.services[p].member())
+		}
 		for _, n := range inOrder(c.namespaces) {
 			ns := n.member()
-			for _, p := range sortedPlaces(c.services) {
-				if p.namespace == n.Name {
-					ns.Services = append(ns.Services, *c.services[p].member())
-				}
-			}
+			ns.Services = in[n.Name]
 			m.Namespaces = append(m.Namespaces, *ns)
 		}
 		for _, n := range inOrder(c.nodes) {
@@ -318,14 +318,3 @@ func (s *Stage) Membership() member.Membership { return member.MembersOf(s.space
 
 // GlobalNamespaces returns the definitions of global namespaces by name.
 func (s *Stage) GlobalNamespaces() []member.GlobalNamespace { return slices.Clone(s.spaces) }
-
-// Missed returns the clusters of which an observation is missing, so that their observer must list anew.
-func (s *Stage) Missed() []string {
-	var out []string
-	for _, name := range s.clusterNames() {
-		if s.clusters[name].missed {
-			out = append(out, name)
-		}
-	}
-	return out
-}

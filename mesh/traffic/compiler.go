@@ -68,17 +68,17 @@ func Decode(ds []mesh.Definition) (es []Encryption, rs []Routing, err error) {
 		if len(d.Compiled) == 0 {
 			continue
 		}
-		switch (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) {
+		switch d.OfKind() {
 		case KindEncryption:
-			var e Encryption
-			if err := json.Unmarshal(d.Compiled, &e); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
+			e, err := mesh.Compiled[Encryption](d)
+			if err != nil {
+				return nil, nil, err
 			}
 			es = append(es, e)
 		case KindRouting:
-			var r Routing
-			if err := json.Unmarshal(d.Compiled, &r); err != nil {
-				return nil, nil, fmt.Errorf("%s: %w", d.Ref, err)
+			r, err := mesh.Compiled[Routing](d)
+			if err != nil {
+				return nil, nil, err
 			}
 			rs = append(rs, r)
 		}

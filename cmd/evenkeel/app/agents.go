@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"evenkeel.dev/bus"
 	"evenkeel.dev/bus/jetstream"
 	"evenkeel.dev/console"
@@ -26,13 +28,12 @@ type agents struct {
 	owns        func() bool // whether this process ends clusters that leave
 	gate        *jetstream.Gate
 	logger      *slog.Logger
-	limit       drip
+	limit       *rate.Limiter
 
 	setting sync.Mutex // held while the server is told
 	set     []jetstream.AgentKey
 
-	mu      sync.Mutex
-	waiting map[string]chan inventory.Enrolled
+	waiting *waiters[inventory.Enrolled]
 }
 
 const (
@@ -44,8 +45,9 @@ const (
 
 func newAgents(a *app) *agents {
 	g := &agents{
-		log: a.log, server: a.server, copy: inventoryCopy(a), definitions: a.definitions, logger: a.logger, waiting: map[string]chan inventory.Enrolled{},
-		owns: func() bool { return a.settings.Has(RoleAPI) && a.members.Owns(RoleAPI, "detach", 0) },
+		log: a.log, server: a.server, copy: inventoryCopy(a), definitions: a.definitions, logger: a.logger, limit: rate.NewLimiter(enrolmentsAMin/60.0, enrolmentsAMin),
+		waiting: newWaiters[inventory.Enrolled](a.log, "enrolment", console.Fail(http.StatusServiceUnavailable, "Busy", "too many agents would enrol at once; ask again", nil)),
+		owns:    func() bool { return a.settings.Has(RoleAPI) && a.members.Owns(RoleAPI, "detach", 0) },
 	}
 	g.gate = jetstream.NewGate(a.log, jetstream.GateConfig{State: g.state, Lanes: map[string]jetstream.Lane{
 		laneObservation: {Subject: func(token string) string { return inventory.SubjectObservation + token }, Check: checkObservation},
@@ -145,8 +147,8 @@ func (g *agents) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i := range all {
-		if d := &all[i]; d.OfKind() == mesh.KindCluster && slices.Contains(names, d.Name) {
+	for _, name := range names {
+		if d := clusterOf(all, name); d != nil {
 			q := console.DeleteRequest{Refs: []mesh.Ref{d.Ref}, By: console.Identity{Name: "evenkeel", Role: console.Admin}, TakeOwnership: true, Confirmed: true}
 			if _, err := g.definitions.Delete(ctx, q); err != nil {
 				return err
@@ -164,58 +166,12 @@ func (g *agents) answered(data []byte) {
 		g.logger.Error("answer to an enrolment cannot be read", "err", err)
 		return
 	}
-	g.mu.Lock()
-	w := g.waiting[e.ID]
-	delete(g.waiting, e.ID)
-	g.mu.Unlock()
-	if w != nil {
-		w <- e // has room for one
-	}
+	g.waiting.answered(e.ID, e)
 }
 
 // ask appends a request to enrol and waits for its answer.
 func (g *agents) ask(ctx context.Context, q inventory.EnrolmentRequest) (inventory.Enrolled, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, console.Fail(http.StatusServiceUnavailable, "NoAnswer", "the inventory has not answered within 15 s; ask again", nil))
 	defer cancel()
-	b, err := json.Marshal(q)
-	if err != nil {
-		return inventory.Enrolled{}, err
-	}
-	w := make(chan inventory.Enrolled, 1)
-	g.mu.Lock()
-	g.waiting[q.ID] = w
-	g.mu.Unlock()
-	defer func() {
-		g.mu.Lock()
-		delete(g.waiting, q.ID)
-		g.mu.Unlock()
-	}()
-	if _, err := g.log.Append(ctx, bus.Message{Subject: inventory.SubjectEnrolment, Data: b}); err != nil {
-		return inventory.Enrolled{}, fmt.Errorf("append enrolment: %w", err)
-	}
-	select {
-	case <-ctx.Done():
-		return inventory.Enrolled{}, context.Cause(ctx)
-	case e := <-w:
-		return e, nil
-	}
-}
-
-// A drip lets so many through a minute, and as many at once.
-type drip struct {
-	mu    sync.Mutex
-	spent float64
-	at    time.Time
-}
-
-func (d *drip) allow(now time.Time, perMinute float64) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.spent = max(0, d.spent-now.Sub(d.at).Minutes()*perMinute)
-	d.at = now
-	if d.spent+1 > perMinute {
-		return false
-	}
-	d.spent++
-	return true
+	return g.waiting.ask(ctx, inventory.SubjectEnrolment, q.ID, q)
 }

@@ -21,6 +21,7 @@ type catalogue struct {
 	logger  *slog.Logger
 	changed func(revision uint64, objectives []slo.Objective) // told of each revision; may be nil
 	decoded map[mesh.Ref]decoded                              // of the last revision; only the follower touches it
+	waiting *waiters[mesh.Change]
 
 	mu          sync.Mutex
 	definitions []mesh.Definition
@@ -29,16 +30,13 @@ type catalogue struct {
 	stats       mesh.Stats
 	undecodable uint64
 	moved       chan struct{} // closed and replaced when revision or current changes
-	waiting     map[string]chan mesh.Change
 }
 
-const (
-	answerTimeout = 15 * time.Second // a take-over of the catalogue's partition ends within ten
-	waitersMax    = 1024             // proposals under way at once; each is a request of an author
-)
+const answerTimeout = 15 * time.Second // a take-over of the catalogue's partition ends within ten
 
 func newCatalogue(log bus.Log, logger *slog.Logger) *catalogue {
-	return &catalogue{log: log, logger: logger, moved: make(chan struct{}), waiting: map[string]chan mesh.Change{}}
+	busy := console.Fail(http.StatusServiceUnavailable, "Busy", "too many changes of definitions are under way; try again", nil)
+	return &catalogue{log: log, logger: logger, moved: make(chan struct{}), waiting: newWaiters[mesh.Change](log, "proposal", busy)}
 }
 
 // follow keeps the copy until ctx ends or the log cannot be read.
@@ -137,48 +135,21 @@ func (c *catalogue) answered(data []byte) {
 		c.logger.Error("change cannot be read", "err", err)
 		return
 	}
-	c.mu.Lock()
-	w := c.waiting[ch.Proposal]
-	delete(c.waiting, ch.Proposal)
-	c.mu.Unlock()
-	if w != nil {
-		w <- ch // has room for one
-	}
+	c.waiting.answered(ch.Proposal, ch)
 }
 
 // propose appends a proposal and waits for its answer, and for the copy to have come that far.
 func (c *catalogue) propose(ctx context.Context, p mesh.Proposal) (mesh.Change, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errNoAnswer)
 	defer cancel()
-	b, err := json.Marshal(p)
+	ch, err := c.waiting.ask(ctx, mesh.SubjectProposal, p.ID, p)
 	if err != nil {
-		return mesh.Change{}, fmt.Errorf("encode proposal: %w", err)
+		return mesh.Change{}, err
 	}
-	w := make(chan mesh.Change, 1)
-	c.mu.Lock()
-	if len(c.waiting) >= waitersMax {
-		c.mu.Unlock()
-		return mesh.Change{}, console.Fail(http.StatusServiceUnavailable, "Busy", "too many changes of definitions are under way; try again", nil)
-	}
-	c.waiting[p.ID] = w
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, p.ID)
-		c.mu.Unlock()
-	}()
-	if _, err := c.log.Append(ctx, bus.Message{Subject: mesh.SubjectProposal, Data: b}); err != nil {
-		return mesh.Change{}, fmt.Errorf("append proposal: %w", err)
-	}
-	select {
-	case <-ctx.Done():
+	if err := c.await(ctx, ch.Revision); err != nil {
 		return mesh.Change{}, context.Cause(ctx)
-	case ch := <-w:
-		if err := c.await(ctx, ch.Revision); err != nil {
-			return mesh.Change{}, context.Cause(ctx)
-		}
-		return ch, nil
 	}
+	return ch, nil
 }
 
 // errNoAnswer is answered when the catalogue stage stands still. The proposal stays in the log.

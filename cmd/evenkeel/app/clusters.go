@@ -124,12 +124,17 @@ func (c clusters) find(ctx context.Context, name string) (*mesh.Definition, erro
 	if err != nil {
 		return nil, err
 	}
-	for i := range all {
-		if all[i].OfKind() == mesh.KindCluster && all[i].Name == name {
-			return &all[i], nil
+	return clusterOf(all, name), nil
+}
+
+// clusterOf returns the definition of a cluster among others; nil where there is none.
+func clusterOf(ds []mesh.Definition, name string) *mesh.Definition {
+	for i := range ds {
+		if ds[i].OfKind() == mesh.KindCluster && ds[i].Name == name {
+			return &ds[i]
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // setYAML sets fields of the spec of a document, and leaves the rest as it was written.
@@ -206,7 +211,7 @@ func (c clusters) Detach(ctx context.Context, q console.DetachRequest, by consol
 // Enrol implements [console.Clusters].
 func (c clusters) Enrol(ctx context.Context, q console.EnrolRequest) (console.EnrolAnswer, error) {
 	var out console.EnrolAnswer
-	if !c.agents.limit.allow(time.Now(), enrolmentsAMin) {
+	if !c.agents.limit.Allow() {
 		return out, console.Fail(http.StatusTooManyRequests, "TooMany", "too many agents would enrol at once; try again in a minute", nil)
 	}
 	if !jetstream.ValidAgentKey(q.PublicKey) {
@@ -216,8 +221,8 @@ func (c clusters) Enrol(ctx context.Context, q console.EnrolRequest) (console.En
 	if err != nil {
 		return out, err
 	}
-	var spec inventory.ClusterSpec
-	if d == nil || json.Unmarshal(d.Compiled, &spec) != nil || spec.Agent == nil {
+	spec := specOf(d)
+	if spec == nil || spec.Agent == nil {
 		return out, errToken() // and no record: whoever guesses names fills no log
 	}
 	e, err := c.agents.ask(ctx, inventory.EnrolmentRequest{

@@ -218,8 +218,8 @@ func TestNoAnswerIsSaid(t *testing.T) {
 		c := newCatalogue(bus.NewMemory(), slog.New(slog.DiscardHandler))
 		began := time.Now()
 		_, err := c.propose(t.Context(), mesh.Proposal{ID: "x"})
-		if slug(err) != "503 NoAnswer" || time.Since(began) != answerTimeout || len(c.waiting) != 0 {
-			t.Errorf("got %s after %v; %d wait", slug(err), time.Since(began), len(c.waiting))
+		if slug(err) != "503 NoAnswer" || time.Since(began) != answerTimeout || c.waiting.len() != 0 {
+			t.Errorf("got %s after %v; %d wait", slug(err), time.Since(began), c.waiting.len())
 		}
 		d := &definitions{catalogue: c}
 		if _, _, err := d.List(t.Context()); slug(err) != fmt.Sprint(http.StatusServiceUnavailable, " NotReady") {

@@ -169,7 +169,7 @@ func (a *app) partitionMetrics(w io.Writer) {
 
 func (a *app) catalogueMetrics(w io.Writer) {
 	a.catalogue.mu.Lock()
-	stats, revision, undecodable, waiting := a.catalogue.stats, a.catalogue.revision, a.catalogue.undecodable, len(a.catalogue.waiting)
+	stats, revision, undecodable, waiting := a.catalogue.stats, a.catalogue.revision, a.catalogue.undecodable, a.catalogue.waiting.len()
 	a.catalogue.mu.Unlock()
 	publish(w, "evenkeel_catalogue", reflect.ValueOf(stats))
 	metrics.WriteGaugeUint64(w, "evenkeel_catalogue_revision", revision)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
-	"slices"
 	"time"
 
 	"evenkeel.dev/bus"
@@ -78,20 +77,32 @@ func (o *observed) with(spec *inventory.ClusterSpec, sink func(context.Context, 
 	return c
 }
 
-// spec returns the definition of the cluster; nil where there is none.
-func (o *observed) spec() *inventory.ClusterSpec {
-	ds, _, _ := o.a.catalogue.read()
-	for i := range ds {
-		d := &ds[i]
-		if d.OfKind() != mesh.KindCluster || d.Name != o.name || len(d.Compiled) == 0 {
-			continue
-		}
-		var spec inventory.ClusterSpec
-		if json.Unmarshal(d.Compiled, &spec) == nil {
-			return &spec
-		}
+// specOf returns what a definition of a cluster compiles to; nil where there is none, or one of a later version.
+func specOf(d *mesh.Definition) *inventory.ClusterSpec {
+	if d == nil {
+		return nil
 	}
-	return nil
+	spec, err := mesh.Compiled[inventory.ClusterSpec](d)
+	if err != nil {
+		return nil
+	}
+	return &spec
+}
+
+// spec returns what stands about the cluster, and the revision of the catalogue that it is of.
+func (o *observed) spec() (*inventory.ClusterSpec, uint64) {
+	ds, revision, _ := o.a.catalogue.read()
+	return specOf(clusterOf(ds, o.name)), revision
+}
+
+// stands reports whether nothing else is defined of the cluster. It looks only where the catalogue has moved since.
+func (o *observed) stands(spec *inventory.ClusterSpec, since *uint64) bool {
+	if _, revision, _ := o.a.catalogue.read(); revision == *since {
+		return true
+	}
+	now, revision := o.spec()
+	*since = revision
+	return reflect.DeepEqual(spec, now)
 }
 
 // run observes while this process is the one that should, until ctx ends.
@@ -113,7 +124,7 @@ func (o *observed) run(ctx context.Context) error {
 func (o *observed) turn(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	spec := o.spec()
+	spec, since := o.spec()
 	observer, err := kube.New(o.with(spec, (&sink{log: o.a.log, meshes: o.a.meshes}).take))
 	if err != nil {
 		return err
@@ -125,7 +136,7 @@ func (o *observed) turn(ctx context.Context) error {
 	go func() { ended <- observer.Run(ctx) }()
 	for {
 		pause(ctx, observeLook)
-		if ctx.Err() == nil && o.a.members.Owns(o.role, o.name, 0) && reflect.DeepEqual(spec, o.spec()) {
+		if ctx.Err() == nil && o.a.members.Owns(o.role, o.name, 0) && o.stands(spec, &since) {
 			select {
 			case err := <-ended:
 				return err
@@ -175,11 +186,9 @@ func (s *sink) take(ctx context.Context, o inventory.Observation) error {
 }
 
 // misses reports whether the copy of the inventory, which must have taken a sequence, says that an observation of a cluster is missing.
-func (m *meshes) misses(cluster string, after uint64) bool {
-	c := m.inventory
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.current && c.seq >= after && slices.Contains(c.stage.Missed(), cluster)
+func (m *meshes) misses(cluster string, after uint64) (missed bool) {
+	m.inventory.peek(func(s *inventory.Stage, seq uint64) { missed = seq >= after && s.Standing(cluster).Missed })
+	return missed
 }
 
 // observerMetrics writes what observers count.
@@ -208,9 +217,5 @@ func (a *app) observerMetrics(w io.Writer) {
 
 // metrics writes what the copy of the inventory counts.
 func (m *meshes) metrics(w io.Writer) {
-	m.inventory.mu.RLock()
-	defer m.inventory.mu.RUnlock()
-	if m.inventory.current {
-		publish(w, "evenkeel_mesh_inventory", reflect.ValueOf(m.inventory.stage.Stats()))
-	}
+	m.inventory.peek(func(s *inventory.Stage, _ uint64) { publish(w, "evenkeel_mesh_inventory", reflect.ValueOf(s.Stats())) })
 }

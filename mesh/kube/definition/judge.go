@@ -1,7 +1,6 @@
 package definition
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -145,11 +144,10 @@ func newGate(s *Source, existing []mesh.Definition) *gate {
 	g := &gate{s, map[string]*member.GlobalNamespace{}}
 	for i := range existing {
 		d := &existing[i]
-		if (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) != mesh.KindGlobalNamespace {
+		if d.OfKind() != mesh.KindGlobalNamespace {
 			continue
 		}
-		var n member.GlobalNamespace
-		if json.Unmarshal(d.Compiled, &n) == nil && n.Name != "" { // one that a later version wrote admits nobody
+		if n, err := mesh.Compiled[member.GlobalNamespace](d); err == nil && n.Name != "" { // one that a later version wrote admits nobody
 			g.byName[n.Name] = &n
 		}
 	}
