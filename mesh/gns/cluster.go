@@ -39,15 +39,15 @@ type clusterSpec struct {
 // cluster compiles one document. A cluster stands in no global namespace: what it holds may be of several.
 func (r *run) cluster(d *mesh.Document) mesh.Definition {
 	var o clusterObject
-	r.problems = append(r.problems, d.Decode("", &o)...)
+	r.Problems = append(r.Problems, d.Decode("", &o)...)
 	s := &o.Spec
-	def := begin(d, "default", o.Metadata.Labels)
+	def := r.Begin("default", o.Metadata.Labels)
 	c := inventory.ClusterSpec{Name: d.Name, DisplayName: s.DisplayName, Labels: o.Metadata.Labels, Region: s.Region, Zone: s.Zone, TrustDomain: s.TrustDomain, Detach: s.Detach}
-	r.label(d, "metadata.name", "the name of a cluster", d.Name)
-	r.claim(d, &def, "metadata.name", "cluster/"+d.Name, fmt.Sprintf("the name %q of a cluster", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
-	r.describe(d, s.Description)
+	r.Label("metadata.name", "the name of a cluster", d.Name)
+	r.Claim(&def, "metadata.name", "cluster/"+d.Name, fmt.Sprintf("the name %q of a cluster", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
+	r.describe(s.Description)
 	if s.TrustDomain != "" && !dnsName(s.TrustDomain) {
-		r.add(d, "spec.trustDomain", fmt.Sprintf("%q is no trust domain", s.TrustDomain), "write what the mesh of the cluster has as trustDomain, for example cluster.local")
+		r.Wrong("spec.trustDomain", fmt.Sprintf("%q is no trust domain", s.TrustDomain), "write what the mesh of the cluster has as trustDomain, for example cluster.local")
 	}
 	if s.Namespaces != nil {
 		c.Include = r.patterns(d, "spec.namespaces.include", s.Namespaces.Include)
@@ -56,19 +56,19 @@ func (r *run) cluster(d *mesh.Document) mesh.Definition {
 	if s.Agent != nil {
 		c.Agent = r.agent(d, s.Agent.TokenSum, s.Agent.Expires)
 	}
-	return r.finish(def, c)
+	return r.Finish(def, c)
 }
 
 // patterns compiles a list; those by name only, since an observer chooses before it has seen labels.
 func (r *run) patterns(d *mesh.Document, path string, ps []pattern) []member.Pattern {
-	if !r.bound(d, path, len(ps), maxEntries) {
+	if !r.Bound(path, len(ps), maxEntries) {
 		return nil
 	}
 	var out []member.Pattern
 	for i := range ps {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if ps[i].Type == member.Labels {
-			r.add(d, at+".type", "namespaces are included and excluded by name", "write type: Exact or StartsWith")
+			r.Wrong(at+".type", "namespaces are included and excluded by name", "write type: Exact or StartsWith")
 			continue
 		}
 		if p := r.pattern(d, at, &ps[i]); p != nil {
@@ -81,17 +81,17 @@ func (r *run) patterns(d *mesh.Document, path string, ps []pattern) []member.Pat
 // agent checks what proves an agent.
 func (r *run) agent(d *mesh.Document, sum, expires string) *inventory.AgentSpec {
 	const path = "spec.agent"
-	if r.text(d, path+".tokenSum", "it is made by 'evenkeel cluster attach'") {
+	if r.Text(path+".tokenSum", "it is made by 'evenkeel cluster attach'") {
 		if b, err := hex.DecodeString(sum); err != nil || len(b) != 32 {
-			r.add(d, path+".tokenSum", "it is no SHA-256", "it has 64 hexadecimal digits; 'evenkeel cluster attach' makes one. The token itself must not stand here")
+			r.Wrong(path+".tokenSum", "it is no SHA-256", "it has 64 hexadecimal digits; 'evenkeel cluster attach' makes one. The token itself must not stand here")
 		}
 	}
-	if !r.text(d, path+".expires", "write for example 2026-12-31T00:00:00Z") {
+	if !r.Text(path+".expires", "write for example 2026-12-31T00:00:00Z") {
 		return nil
 	}
 	at, err := time.Parse(time.RFC3339, expires)
 	if err != nil {
-		r.add(d, path+".expires", fmt.Sprintf("%q is no time", expires), "write for example 2026-12-31T00:00:00Z")
+		r.Wrong(path+".expires", fmt.Sprintf("%q is no time", expires), "write for example 2026-12-31T00:00:00Z")
 		return nil
 	}
 	return &inventory.AgentSpec{TokenSum: sum, Expires: bus.TimeOf(at)}

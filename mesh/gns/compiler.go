@@ -15,10 +15,7 @@
 package gns
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/member"
@@ -63,18 +60,18 @@ func (*Compiler) Form(k mesh.Kind) any {
 // [member.GlobalNamespace], that of a ResourceGroup a [member.Group], that of a Cluster an [inventory.ClusterSpec], that of an ExternalService an
 // [inventory.External].
 func (*Compiler) Compile(docs []mesh.Document, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
-	r := &run{claims: mesh.HeldClaims(docs, existing)}
+	r := &run{Reading: mesh.Reading{Claims: mesh.HeldClaims(docs, existing)}}
 	r.standing(docs, existing)
 	var out []mesh.Definition
 	for i := range docs {
-		r.from = len(r.problems)
+		r.Turn(&docs[i])
 		compile := map[string]func(*mesh.Document) mesh.Definition{
 			mesh.KindGlobalNamespace.Kind: r.globalNamespace, mesh.KindResourceGroup.Kind: r.group, mesh.KindCluster.Kind: r.cluster, mesh.KindExternalService.Kind: r.external,
 		}[docs[i].Kind]
 		out = append(out, compile(&docs[i]))
 	}
 	r.overlaps()
-	return out, mesh.SortProblems(r.problems)
+	return out, mesh.SortProblems(r.Problems)
 }
 
 // Decode returns what definitions compile to; those of other kinds are passed over.
@@ -117,11 +114,9 @@ func Outreaches(d *mesh.Definition) bool {
 
 // A run is one call of Compile.
 type run struct {
-	claims   map[string]mesh.Ref
-	others   []standing // of the catalogue
-	fresh    []standing // of docs
-	problems []mesh.Problem
-	from     int // where the problems of the document begin that is looked at
+	mesh.Reading
+	others []standing // of the catalogue
+	fresh  []standing // of docs
 }
 
 // A standing global namespace is one to compare with; d is nil where it is in the catalogue.
@@ -148,107 +143,8 @@ func (r *run) standing(docs []mesh.Document, existing []mesh.Definition) {
 	}
 }
 
-// misspelled reports whether a wrong spelling of the field at path has been told of this document.
-func (r *run) misspelled(d *mesh.Document, path string) bool {
-	return d.Misspelled(path, r.problems[r.from:])
-}
-
-func (r *run) add(d *mesh.Document, path, message, hint string) {
-	r.problems = append(r.problems, d.Problem(path, message, hint))
-}
-
-func (r *run) warn(d *mesh.Document, path, message, hint string) {
-	p := d.Problem(path, message, hint)
-	p.Warning = true
-	r.problems = append(r.problems, p)
-}
-
-// mistaken reports whether a mistake was told of the document that is looked at.
-func (r *run) mistaken() bool {
-	mistakes, _ := mesh.Mistakes(r.problems[r.from:])
-	return len(mistakes) > 0
-}
-
-// text reports whether a string stands at a path. That nothing stands there it tells, unless a misspelled name of it does, which is told
-// already, and so is a value of another kind.
-func (r *run) text(d *mesh.Document, path, hint string) bool {
-	switch n := d.Value(path); {
-	case n == nil:
-		if !r.misspelled(d, path) {
-			r.add(d, path, path+" is missing", hint)
-		}
-		return false
-	case n.Kind != mesh.NodeString:
-		return false
-	case n.Text == "":
-		r.add(d, path, path+" is empty", hint)
-		return false
-	}
-	return true
-}
-
-// choice reads one of several words; def is what stands for nothing, and where it is "" something must be written.
-func (r *run) choice(d *mesh.Document, path, value, def string, known ...string) string {
-	switch {
-	case def == "" && d.Value(path) == nil:
-		r.text(d, path, "one of "+strings.Join(known, ", "))
-	case !d.Holds(path, mesh.NodeString):
-	case !slices.Contains(known, value):
-		r.problems = append(r.problems, d.UnknownValue(path, value, known))
-	default:
-		return value
-	}
-	return def
-}
-
-// label checks a name that must be a DNS label, where a string is written.
-func (r *run) label(d *mesh.Document, path, what, value string) {
-	if !d.Holds(path, mesh.NodeString) {
-		return
-	}
-	if hint := mesh.LabelHint(value); hint != "" {
-		r.add(d, path, fmt.Sprintf("%s %q is not a DNS label", what, value), hint)
-	}
-}
-
-// bound tells of a list that is too long.
-func (r *run) bound(d *mesh.Document, path string, n, most int) bool {
-	if n > most {
-		r.add(d, path, fmt.Sprintf("%s has %d entries; at most %d are taken", path, n, most), "")
-	}
-	return n <= most
-}
-
-func (r *run) describe(d *mesh.Document, text string) {
+func (r *run) describe(text string) {
 	if n := len([]rune(text)); n > maxText {
-		r.add(d, "spec.description", fmt.Sprintf("the description has %d characters; at most %d are taken", n, maxText), "")
+		r.Wrong("spec.description", fmt.Sprintf("the description has %d characters; at most %d are taken", n, maxText), "")
 	}
-}
-
-// claim holds a name that only one definition may have.
-func (r *run) claim(d *mesh.Document, def *mesh.Definition, path, name, what, hint string) {
-	if holder, ok := r.claims[name]; ok && holder != d.Ref() {
-		r.add(d, path, fmt.Sprintf("%s is that of %s already", what, holder), hint)
-		return
-	}
-	r.claims[name] = d.Ref()
-	def.Claims = append(def.Claims, name)
-}
-
-// finish returns the definition with its compiled form, unless there were mistakes.
-func (r *run) finish(def mesh.Definition, compiled any) mesh.Definition {
-	if r.mistaken() {
-		return def
-	}
-	b, err := json.Marshal(compiled)
-	if err != nil {
-		panic(err) // structs of strings and numbers always encode
-	}
-	def.Compiled = b
-	slices.Sort(def.Claims)
-	return def
-}
-
-func begin(d *mesh.Document, gns string, labels map[string]string) mesh.Definition {
-	return mesh.Definition{Ref: d.Ref(), GlobalNamespace: gns, Labels: labels, Digest: mesh.Digest(d.JSON), Source: d.Source, Spec: d.JSON}
 }

@@ -20,17 +20,17 @@ const maxDomain = 253 - 64
 // domain checks a domain and returns it as domains are compared, or "".
 func (r *run) domain(d *mesh.Document, text string) string {
 	const path = "spec.domain"
-	if !r.text(d, path, "write for example domain: shop.internal") {
+	if !r.Text(path, "write for example domain: shop.internal") {
 		return ""
 	}
 	name := Domain(text)
 	if len(name) > maxDomain {
-		r.add(d, path, fmt.Sprintf("the domain has %d characters; at most %d are taken", len(name), maxDomain), "")
+		r.Wrong(path, fmt.Sprintf("the domain has %d characters; at most %d are taken", len(name), maxDomain), "")
 		return ""
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if hint := mesh.LabelHint(label); hint != "" {
-			r.add(d, path, fmt.Sprintf("%q is no domain: its part %q is not a DNS label", text, label), domainHint(label, hint))
+			r.Wrong(path, fmt.Sprintf("%q is no domain: its part %q is not a DNS label", text, label), domainHint(label, hint))
 			return ""
 		}
 	}
@@ -56,15 +56,15 @@ func (r *run) public(d *mesh.Document, path, name string) {
 	const hint = "take one that public DNS cannot resolve, for example shop.internal"
 	top := name[strings.LastIndexByte(name, '.')+1:]
 	if by := special[top]; by != "" {
-		r.warn(d, path, fmt.Sprintf("names under %s are answered by %s", top, by), hint)
+		r.Warn(path, fmt.Sprintf("names under %s are answered by %s", top, by), hint)
 		return
 	}
 	suffix, icann := publicsuffix.PublicSuffix(name)
 	switch listed := icann || strings.Contains(suffix, "."); { // for what is not on the list it answers the last part
 	case !listed:
 	case suffix == name:
-		r.add(d, path, fmt.Sprintf("%s is a public suffix: the names of everybody under it would be taken", name), hint)
+		r.Wrong(path, fmt.Sprintf("%s is a public suffix: the names of everybody under it would be taken", name), hint)
 	default:
-		r.warn(d, path, fmt.Sprintf("%s is under the public suffix %s: public DNS may resolve it to something else", name, suffix), hint)
+		r.Warn(path, fmt.Sprintf("%s is under the public suffix %s: public DNS may resolve it to something else", name, suffix), hint)
 	}
 }

@@ -46,46 +46,46 @@ const (
 // group compiles one document.
 func (r *run) group(d *mesh.Document) mesh.Definition {
 	var o groupObject
-	r.problems = append(r.problems, d.Decode("", &o)...)
+	r.Problems = append(r.Problems, d.Decode("", &o)...)
 	s := &o.Spec
 	g := member.Group{Name: d.Name, GlobalNamespace: r.boundary(d, s)}
-	def := begin(d, g.GlobalNamespace, o.Metadata.Labels)
+	def := r.Begin(g.GlobalNamespace, o.Metadata.Labels)
 	if def.GlobalNamespace == "" {
 		def.GlobalNamespace = "default" // it stands somewhere; what it looks at is another matter
 	}
 	if d.Value("spec") == nil {
-		r.text(d, "spec", "it has kind and rules")
+		r.Text("spec", "it has kind and rules")
 		return def
 	}
-	r.describe(d, s.Description)
+	r.describe(s.Description)
 	r.colour(d, s.Colour)
-	r.claim(d, &def, "metadata.name", "group/"+g.GlobalNamespace+"/"+d.Name, fmt.Sprintf("the name %q of a group", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
-	g.Kind = r.choice(d, "spec.kind", s.Kind, "", member.KindService, member.KindCluster, member.KindNode)
+	r.Claim(&def, "metadata.name", "group/"+g.GlobalNamespace+"/"+d.Name, fmt.Sprintf("the name %q of a group", d.Name), "rename one of them: a name counts in all namespaces of metadata together")
+	g.Kind = r.Choice("spec.kind", s.Kind, "", member.KindService, member.KindCluster, member.KindNode)
 	switch {
 	case d.Value("spec.rules") == nil:
-		r.text(d, "spec.rules", "write for example rules: {fn: AND, match: [{type: Name, fn: StartsWith, value: cart}]}")
+		r.Text("spec.rules", "write for example rules: {fn: AND, match: [{type: Name, fn: StartsWith, value: cart}]}")
 	case s.Rules != nil:
-		walk := walker{run: r, d: d, kind: g.Kind, left: member.MaxRules}
+		walk := walker{run: r, kind: g.Kind, left: member.MaxRules}
 		g.Rules = walk.rules("spec.rules", s.Rules, 1)
 		if walk.left < 0 {
-			r.add(d, "spec.rules", fmt.Sprintf("there are over %d matches and rules", member.MaxRules), "make two groups of it")
+			r.Wrong("spec.rules", fmt.Sprintf("there are over %d matches and rules", member.MaxRules), "make two groups of it")
 		}
 	}
-	return r.finish(def, g)
+	return r.Finish(def, g)
 }
 
 // boundary returns the global namespace whose members a group is chosen from, or "" for the whole organisation.
 func (r *run) boundary(d *mesh.Document, s *groupSpec) string {
 	const path = "spec.globalNamespace"
-	scope := r.choice(d, "spec.scope", s.Scope, scopeGlobalNamespace, scopeGlobalNamespace, scopeOrganisation)
+	scope := r.Choice("spec.scope", s.Scope, scopeGlobalNamespace, scopeGlobalNamespace, scopeOrganisation)
 	switch {
 	case scope == scopeOrganisation && d.Value(path) != nil:
-		r.add(d, path, "a group of the organisation is in no global namespace", "leave it out, or leave scope out")
+		r.Wrong(path, "a group of the organisation is in no global namespace", "leave it out, or leave scope out")
 	case scope == scopeOrganisation:
 		return ""
 	case d.Holds(path, mesh.NodeString):
-		before := len(r.problems)
-		if r.label(d, path, "the global namespace", s.GlobalNamespace); len(r.problems) == before {
+		before := len(r.Problems)
+		if r.Label(path, "the global namespace", s.GlobalNamespace); len(r.Problems) == before {
 			return s.GlobalNamespace
 		}
 	}
@@ -95,7 +95,6 @@ func (r *run) boundary(d *mesh.Document, s *groupSpec) string {
 // A walker compiles nested rules within their bounds.
 type walker struct {
 	*run
-	d    *mesh.Document
 	kind string
 	left int // matches and rules that may still come
 }
@@ -106,12 +105,12 @@ func (w *walker) rules(path string, s *rules, depth int) member.Rules {
 		return member.Rules{}
 	}
 	if depth > member.MaxDepth {
-		w.add(w.d, path, fmt.Sprintf("rules nest deeper than %d", member.MaxDepth), "make groups of their parts flat: AND in AND and OR in OR say the same in one")
+		w.Wrong(path, fmt.Sprintf("rules nest deeper than %d", member.MaxDepth), "make groups of their parts flat: AND in AND and OR in OR say the same in one")
 		return member.Rules{}
 	}
-	out := member.Rules{Fn: w.choice(w.d, path+".fn", s.Fn, "", member.And, member.Or)}
-	if len(s.Match)+len(s.Rules) == 0 && !w.misspelled(w.d, path+".match") && !w.misspelled(w.d, path+".rules") {
-		w.add(w.d, path, "the rules are empty", "write for example match: [{type: Name, fn: StartsWith, value: cart}]")
+	out := member.Rules{Fn: w.Choice(path+".fn", s.Fn, "", member.And, member.Or)}
+	if len(s.Match)+len(s.Rules) == 0 && !w.Misspelled(path+".match") && !w.Misspelled(path+".rules") {
+		w.Wrong(path, "the rules are empty", "write for example match: [{type: Name, fn: StartsWith, value: cart}]")
 	}
 	for i := range s.Match {
 		if w.left--; w.left < 0 {
@@ -134,22 +133,22 @@ func (w *walker) match(path string, s *match) member.Match {
 	if types == nil { // the kind is wrong, which is told; say what is wrong with any of them
 		types = member.TypesOf(member.KindService)
 	}
-	m.Type = w.choice(w.d, path+".type", s.Type, "", types...)
+	m.Type = w.Choice(path+".type", s.Type, "", types...)
 	fns := []string{member.Exact, member.StartsWith, member.EndsWith, member.Contains}
 	if m.Type == member.TypeLabel {
 		fns = append(fns, member.Exists)
-		w.text(w.d, path+".key", "name the label")
+		w.Text(path+".key", "name the label")
 	} else if m.Type != "" && s.Key != "" {
-		w.add(w.d, path+".key", "key goes with type Label", "leave it out")
+		w.Wrong(path+".key", "key goes with type Label", "leave it out")
 	}
-	m.Fn = w.choice(w.d, path+".fn", s.Fn, "", fns...)
+	m.Fn = w.Choice(path+".fn", s.Fn, "", fns...)
 	switch {
 	case m.Fn == member.Exists && s.Value != "":
-		w.add(w.d, path+".value", "Exists takes no value", "leave it out, or write fn: Exact")
+		w.Wrong(path+".value", "Exists takes no value", "leave it out, or write fn: Exact")
 	case m.Fn == member.Exists:
-	case m.Fn == member.Exact && m.Type == member.TypeLabel && w.d.Holds(path+".value", mesh.NodeString): // a label may be empty
+	case m.Fn == member.Exact && m.Type == member.TypeLabel && w.Holds(path+".value", mesh.NodeString): // a label may be empty
 	default:
-		w.text(w.d, path+".value", "write what to compare with")
+		w.Text(path+".value", "write what to compare with")
 	}
 	return m
 }

@@ -26,24 +26,25 @@ func Inventory(docs []mesh.Document) (member.Inventory, []mesh.Problem) {
 		return inv, nil
 	}
 	r, d := &run{}, &docs[0]
+	r.Turn(d)
 	if (mesh.Kind{APIVersion: d.APIVersion, Kind: d.Kind}) != KindInventory {
-		r.add(d, "kind", fmt.Sprintf("%s of %s is no inventory", d.Kind, d.APIVersion), "write apiVersion: "+KindInventory.APIVersion+" and kind: Inventory")
-		return inv, r.problems
+		r.Wrong("kind", fmt.Sprintf("%s of %s is no inventory", d.Kind, d.APIVersion), "write apiVersion: "+KindInventory.APIVersion+" and kind: Inventory")
+		return inv, r.Problems
 	}
 	if len(docs) > 1 {
-		r.add(&docs[1], "", "an inventory is one document", "join their clusters")
+		r.Problems = append(r.Problems, docs[1].Problem("", "an inventory is one document", "join their clusters"))
 	}
 	var o inventoryObject
-	r.problems = append(r.problems, d.Decode("", &o)...)
-	if d.Value("spec.clusters") == nil && !r.misspelled(d, "spec.clusters") {
-		r.add(d, "spec.clusters", "spec.clusters is missing", "write for example clusters: [{name: eu-1, namespaces: [{name: shop}]}]")
+	r.Problems = append(r.Problems, d.Decode("", &o)...)
+	if d.Value("spec.clusters") == nil {
+		r.Missing("spec.clusters", "write for example clusters: [{name: eu-1, namespaces: [{name: shop}]}]")
 	}
 	names := uniques{r, d, map[string]bool{}}
 	for i := range o.Spec.Clusters {
 		names.cluster(fmt.Sprintf("spec.clusters[%d]", i), &o.Spec.Clusters[i])
 	}
 	inv.Clusters = o.Spec.Clusters
-	return inv, mesh.SortProblems(r.problems)
+	return inv, mesh.SortProblems(r.Problems)
 }
 
 // uniques checks the names of an inventory: each thing has one, and another one than its neighbours.
@@ -55,12 +56,12 @@ type uniques struct {
 
 func (u *uniques) name(path, what, around, name string) {
 	at := path + ".name"
-	if !u.text(u.d, at, "each has a name") {
+	if !u.Text(at, "each has a name") {
 		return
 	}
 	key := what + "\x00" + around + "\x00" + name
 	if u.taken[key] {
-		u.add(u.d, at, fmt.Sprintf("the %s %q stands twice", what, name), "join them, or rename one")
+		u.Wrong(at, fmt.Sprintf("the %s %q stands twice", what, name), "join them, or rename one")
 	}
 	u.taken[key] = true
 }

@@ -51,32 +51,32 @@ type accept struct {
 // globalNamespace compiles one document.
 func (r *run) globalNamespace(d *mesh.Document) mesh.Definition {
 	var o namespaceObject
-	r.problems = append(r.problems, d.Decode("", &o)...)
+	r.Problems = append(r.Problems, d.Decode("", &o)...)
 	s := &o.Spec
-	def := begin(d, d.Name, o.Metadata.Labels)
+	def := r.Begin(d.Name, o.Metadata.Labels)
 	if d.Value("spec") == nil {
-		r.text(d, "spec", "it has domain and matchConditions")
+		r.Text("spec", "it has domain and matchConditions")
 		return def
 	}
 	g := member.GlobalNamespace{Name: d.Name, Domain: r.domain(d, s.Domain), Description: s.Description, Colour: s.Colour}
 	r.name(d, &def)
 	if g.Domain != "" {
-		r.claim(d, &def, "spec.domain", "gns-domain/"+g.Domain, fmt.Sprintf("the domain %s", g.Domain), "give each global namespace a domain of its own")
+		r.Claim(&def, "spec.domain", "gns-domain/"+g.Domain, fmt.Sprintf("the domain %s", g.Domain), "give each global namespace a domain of its own")
 	}
 	g.MTLS, g.CA = r.mtls(d, s), r.ca(d, s)
-	r.describe(d, s.Description)
+	r.describe(s.Description)
 	r.colour(d, s.Colour)
 	g.Conditions = r.conditions(d, s.MatchConditions)
 	g.DefinitionsFrom = r.origins(d, s.DefinitionsFrom)
 	g.AcceptedFrom = r.accepts(d, s.AcceptedFrom)
-	if !r.mistaken() {
+	if !r.Mistaken() {
 		r.open(d, &g)
 		r.fresh = append(r.fresh, standing{d.Ref(), d, g})
 	}
 	if n := len(r.others) + len(r.fresh); n > maxNamespaces {
-		r.add(d, "metadata.name", fmt.Sprintf("there would be %d global namespaces; at most %d are taken", n, maxNamespaces), "")
+		r.Wrong("metadata.name", fmt.Sprintf("there would be %d global namespaces; at most %d are taken", n, maxNamespaces), "")
 	}
-	return r.finish(def, g)
+	return r.Finish(def, g)
 }
 
 // name claims the name. One that is no DNS label, which is told already, is compared as what it would become: "Shop" is "shop".
@@ -85,7 +85,7 @@ func (r *run) name(d *mesh.Document, def *mesh.Definition) {
 	if slug := mesh.Slug(name); mesh.LabelHint(name) != "" && slug != "" {
 		name, what = slug, fmt.Sprintf("the name %q, as DNS would have %q,", slug, d.Name)
 	}
-	r.claim(d, def, "metadata.name", "gns/"+name, what, "rename one of them: a name counts in all namespaces of metadata together")
+	r.Claim(def, "metadata.name", "gns/"+name, what, "rename one of them: a name counts in all namespaces of metadata together")
 }
 
 func (r *run) mtls(d *mesh.Document, s *namespaceSpec) string {
@@ -93,7 +93,7 @@ func (r *run) mtls(d *mesh.Document, s *namespaceSpec) string {
 	if s.MTLS != nil {
 		mode = s.MTLS.Mode
 	}
-	return r.choice(d, "spec.mtls.mode", mode, "Permissive", "Strict", "Permissive", "Disabled")
+	return r.Choice("spec.mtls.mode", mode, "Permissive", "Strict", "Permissive", "Disabled")
 }
 
 func (r *run) ca(d *mesh.Document, s *namespaceSpec) member.CA {
@@ -101,14 +101,14 @@ func (r *run) ca(d *mesh.Document, s *namespaceSpec) member.CA {
 	if s.CA == nil {
 		return member.CA{Type: "SelfSigned"}
 	}
-	ca := member.CA{Type: r.choice(d, path+".type", s.CA.Type, "SelfSigned", "SelfSigned", "PreExisting"), Name: s.CA.Name}
+	ca := member.CA{Type: r.Choice(path+".type", s.CA.Type, "SelfSigned", "SelfSigned", "PreExisting"), Name: s.CA.Name}
 	switch {
 	case ca.Type == "PreExisting":
-		if r.text(d, path+".name", "name the CA that signs") {
-			r.label(d, path+".name", "the CA", ca.Name)
+		if r.Text(path+".name", "name the CA that signs") {
+			r.Label(path+".name", "the CA", ca.Name)
 		}
 	case d.Holds(path+".name", mesh.NodeString):
-		r.add(d, path+".name", "a CA of type SelfSigned has no name", "leave it out, or write type: PreExisting")
+		r.Wrong(path+".name", "a CA of type SelfSigned has no name", "leave it out, or write type: PreExisting")
 	}
 	return ca
 }
@@ -117,26 +117,26 @@ var colourForm = regexp.MustCompile(`^(#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})|[a-z]{3,
 
 func (r *run) colour(d *mesh.Document, colour string) {
 	if d.Holds("spec.colour", mesh.NodeString) && !colourForm.MatchString(colour) {
-		r.add(d, "spec.colour", fmt.Sprintf("%q is no colour", colour), `write for example "#1f77b4", or a name as in CSS`)
+		r.Wrong("spec.colour", fmt.Sprintf("%q is no colour", colour), `write for example "#1f77b4", or a name as in CSS`)
 	}
 }
 
 func (r *run) conditions(d *mesh.Document, cs []condition) []member.Condition {
 	const path = "spec.matchConditions"
 	if d.Value(path) == nil || d.Holds(path, mesh.NodeList) && len(cs) == 0 {
-		if !r.misspelled(d, path) {
-			r.add(d, path, "matchConditions is missing", "write for example matchConditions: [{namespace: {type: Exact, match: shop}}]")
+		if !r.Misspelled(path) {
+			r.Wrong(path, "matchConditions is missing", "write for example matchConditions: [{namespace: {type: Exact, match: shop}}]")
 		}
 		return nil
 	}
-	if !r.bound(d, path, len(cs), maxConditions) {
+	if !r.Bound(path, len(cs), maxConditions) {
 		return nil
 	}
 	var out []member.Condition
 	for i := range cs {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if d.Value(at+".namespace") == nil {
-			r.text(d, at+".namespace", "write for example namespace: {type: Exact, match: shop}")
+			r.Text(at+".namespace", "write for example namespace: {type: Exact, match: shop}")
 			continue
 		}
 		out = append(out, member.Condition{
@@ -148,17 +148,17 @@ func (r *run) conditions(d *mesh.Document, cs []condition) []member.Condition {
 
 func (r *run) origins(d *mesh.Document, os []origin) []member.Origin {
 	const path = "spec.definitionsFrom"
-	if !r.bound(d, path, len(os), maxEntries) {
+	if !r.Bound(path, len(os), maxEntries) {
 		return nil
 	}
 	var out []member.Origin
 	for i, o := range os {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if d.Value(at+".cluster") == nil && d.Value(at+".namespace") == nil && !r.misspelled(d, at+".cluster") && !r.misspelled(d, at+".namespace") {
-			r.add(d, at, "it names neither a cluster nor a namespace", "write for example {cluster: eu-1, namespace: shop-prod}; one of both may be left out")
+		if d.Value(at+".cluster") == nil && d.Value(at+".namespace") == nil && !r.Misspelled(at+".cluster") && !r.Misspelled(at+".namespace") {
+			r.Wrong(at, "it names neither a cluster nor a namespace", "write for example {cluster: eu-1, namespace: shop-prod}; one of both may be left out")
 		}
-		r.label(d, at+".cluster", "the cluster", o.Cluster)
-		r.label(d, at+".namespace", "the namespace", o.Namespace)
+		r.Label(at+".cluster", "the cluster", o.Cluster)
+		r.Label(at+".namespace", "the namespace", o.Namespace)
 		out = append(out, member.Origin(o))
 	}
 	return out
@@ -166,17 +166,17 @@ func (r *run) origins(d *mesh.Document, os []origin) []member.Origin {
 
 func (r *run) accepts(d *mesh.Document, as []accept) []member.Accept {
 	const path = "spec.acceptedFrom"
-	if !r.bound(d, path, len(as), maxEntries) {
+	if !r.Bound(path, len(as), maxEntries) {
 		return nil
 	}
 	var out []member.Accept
 	for i, a := range as {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if r.text(d, at+".cluster", "name the cluster from which candidates are admitted") {
-			r.label(d, at+".cluster", "the cluster", a.Cluster)
+		if r.Text(at+".cluster", "name the cluster from which candidates are admitted") {
+			r.Label(at+".cluster", "the cluster", a.Cluster)
 		}
 		if d.Value(at+".author") != nil {
-			r.text(d, at+".author", "leave it out, or name who makes the namespaces")
+			r.Text(at+".author", "leave it out, or name who makes the namespaces")
 		}
 		out = append(out, member.Accept(a))
 	}
@@ -186,7 +186,7 @@ func (r *run) accepts(d *mesh.Document, as []accept) []member.Accept {
 // open warns where nobody can join, and where more can than those who are meant.
 func (r *run) open(d *mesh.Document, g *member.GlobalNamespace) {
 	if len(g.AcceptedFrom) == 0 {
-		r.warn(d, "spec.acceptedFrom", "without acceptedFrom nobody is a member: what matches stays a candidate", "write for example acceptedFrom: [{cluster: eu-1, author: platform-team}]")
+		r.Warn("spec.acceptedFrom", "without acceptedFrom nobody is a member: what matches stays a candidate", "write for example acceptedFrom: [{cluster: eu-1, author: platform-team}]")
 	}
 	for i, a := range g.AcceptedFrom {
 		if a.Author != "" {
@@ -194,7 +194,7 @@ func (r *run) open(d *mesh.Document, g *member.GlobalNamespace) {
 		}
 		for j := range g.Conditions {
 			if c := &g.Conditions[j]; c.Namespace.Type != member.Exact && c.Cluster.Overlap(&member.Pattern{Type: member.Exact, Match: a.Cluster}) != member.Apart {
-				r.warn(d, fmt.Sprintf("spec.acceptedFrom[%d]", i), fmt.Sprintf("it names no author: whoever may make or label a namespace in cluster %s joins by matchConditions[%d]", a.Cluster, j), "name the author, or match namespaces of type Exact")
+				r.Warn(fmt.Sprintf("spec.acceptedFrom[%d]", i), fmt.Sprintf("it names no author: whoever may make or label a namespace in cluster %s joins by matchConditions[%d]", a.Cluster, j), "name the author, or match namespaces of type Exact")
 				break
 			}
 		}
@@ -205,6 +205,7 @@ func (r *run) open(d *mesh.Document, g *member.GlobalNamespace) {
 func (r *run) overlaps() {
 	for i := range r.fresh {
 		f, told := &r.fresh[i], 0
+		r.Turn(f.d)
 		for _, others := range [][]standing{r.others, r.fresh[:i]} {
 			for j := range others {
 				if told < maxOverlaps {
@@ -228,7 +229,7 @@ func (r *run) overlap(f, o *standing, most int) int {
 			if over == member.MayOverlap {
 				message = fmt.Sprintf("it may overlap with matchConditions[%d] of global namespace %s, depending on labels", j, o.g.Name)
 			}
-			r.warn(f.d, fmt.Sprintf("spec.matchConditions[%d]", i), message, "a place that both would admit is a member of neither")
+			r.Warn(fmt.Sprintf("spec.matchConditions[%d]", i), message, "a place that both would admit is a member of neither")
 			if told++; told == most {
 				return told
 			}

@@ -28,17 +28,17 @@ func (r *run) pattern(d *mesh.Document, path string, p *pattern) *member.Pattern
 	if p == nil || !d.Holds(path, mesh.NodeMap) {
 		return nil
 	}
-	out := &member.Pattern{Type: r.choice(d, path+".type", p.Type, "", member.Exact, member.StartsWith, member.Labels), Match: p.Match}
+	out := &member.Pattern{Type: r.Choice(path+".type", p.Type, "", member.Exact, member.StartsWith, member.Labels), Match: p.Match}
 	switch out.Type {
 	case member.Labels:
 		if d.Value(path+".match") != nil {
-			r.add(d, path+".match", "match goes with Exact and StartsWith", "with Labels write matchLabels or matchExpressions")
+			r.Wrong(path+".match", "match goes with Exact and StartsWith", "with Labels write matchLabels or matchExpressions")
 		}
 		out.Required = r.selector(d, path, p)
 	case member.Exact, member.StartsWith:
 		for _, field := range []string{".matchLabels", ".matchExpressions"} {
 			if d.Value(path+field) != nil {
-				r.add(d, path+field, field[1:]+" goes with type Labels", "write type: Labels, or leave it out")
+				r.Wrong(path+field, field[1:]+" goes with type Labels", "write type: Labels, or leave it out")
 			}
 		}
 		r.match(d, path+".match", out)
@@ -52,28 +52,28 @@ func (r *run) match(d *mesh.Document, path string, p *member.Pattern) {
 	if p.Type == member.StartsWith {
 		hint = `write what it begins with; what takes in all is type: Labels with matchExpressions: [{key: kubernetes.io/metadata.name, operator: Exists}]`
 	}
-	if !r.text(d, path, hint) {
+	if !r.Text(path, hint) {
 		return
 	}
 	if p.Type == member.Exact {
-		r.label(d, path, "the name", p.Match)
+		r.Label(path, "the name", p.Match)
 		return
 	}
 	// A beginning is right when a name can follow from it: one letter more must make a DNS label.
 	if hint := mesh.LabelHint(p.Match + "a"); hint != "" && (len(p.Match) != 63 || mesh.LabelHint(p.Match) != "") {
-		r.add(d, path, fmt.Sprintf("no name begins with %q", p.Match), "names are DNS labels: lower-case letters, digits and \"-\"")
+		r.Wrong(path, fmt.Sprintf("no name begins with %q", p.Match), "names are DNS labels: lower-case letters, digits and \"-\"")
 	}
 }
 
 // selector compiles labels, which must all hold.
 func (r *run) selector(d *mesh.Document, path string, p *pattern) []member.Expression {
 	if len(p.MatchLabels)+len(p.MatchExpressions) == 0 {
-		if !r.misspelled(d, path+".matchLabels") && !r.misspelled(d, path+".matchExpressions") {
-			r.add(d, path, "the selector is empty", "write for example matchLabels: {app: shop}")
+		if !r.Misspelled(path+".matchLabels") && !r.Misspelled(path+".matchExpressions") {
+			r.Wrong(path, "the selector is empty", "write for example matchLabels: {app: shop}")
 		}
 		return nil
 	}
-	if !r.bound(d, path+".matchLabels", len(p.MatchLabels), maxExpressions) || !r.bound(d, path+".matchExpressions", len(p.MatchExpressions), maxExpressions) {
+	if !r.Bound(path+".matchLabels", len(p.MatchLabels), maxExpressions) || !r.Bound(path+".matchExpressions", len(p.MatchExpressions), maxExpressions) {
 		return nil
 	}
 	var out []member.Expression
@@ -87,17 +87,17 @@ func (r *run) selector(d *mesh.Document, path string, p *pattern) []member.Expre
 }
 
 func (r *run) expression(d *mesh.Document, path string, e *expression) member.Expression {
-	r.text(d, path+".key", "name the label")
-	out := member.Expression{Key: e.Key, Operator: r.choice(d, path+".operator", e.Operator, "", member.In, member.NotIn, member.Exists, member.DoesNotExist), Values: e.Values}
+	r.Text(path+".key", "name the label")
+	out := member.Expression{Key: e.Key, Operator: r.Choice(path+".operator", e.Operator, "", member.In, member.NotIn, member.Exists, member.DoesNotExist), Values: e.Values}
 	switch out.Operator {
 	case member.In, member.NotIn:
-		if len(e.Values) == 0 && !r.misspelled(d, path+".values") {
-			r.add(d, path+".values", out.Operator+" needs values", "write for example values: [shop]")
+		if len(e.Values) == 0 && !r.Misspelled(path+".values") {
+			r.Wrong(path+".values", out.Operator+" needs values", "write for example values: [shop]")
 		}
-		r.bound(d, path+".values", len(e.Values), maxValues)
+		r.Bound(path+".values", len(e.Values), maxValues)
 	case member.Exists, member.DoesNotExist:
 		if len(e.Values) > 0 {
-			r.add(d, path+".values", out.Operator+" takes no values", "leave them out")
+			r.Wrong(path+".values", out.Operator+" takes no values", "leave them out")
 		}
 	}
 	return out

@@ -145,17 +145,17 @@ type exception struct {
 
 func (r *run) encryption() mesh.Definition {
 	var o encryptionObject
-	r.problems = append(r.problems, r.d.Decode("", &o)...)
+	r.Problems = append(r.Problems, r.Decode("", &o)...)
 	s := &o.Spec
-	e := Encryption{Name: r.d.Name, GlobalNamespace: r.globalNamespace(s.GlobalNamespace)}
+	e := Encryption{Name: r.Name, GlobalNamespace: r.globalNamespace(s.GlobalNamespace)}
 	def, ok := r.begin(o.Metadata, e.GlobalNamespace, "it has inside: {mode: Strict}")
 	if !ok {
 		return def
 	}
 	e.Mode = r.mode(s.Mode)
-	if r.d.Value("spec.inside") == nil {
-		r.missing("spec.inside", "write for example inside: {mode: Permissive}")
-	} else if r.d.Holds("spec.inside", mesh.NodeMap) {
+	if r.Value("spec.inside") == nil {
+		r.Missing("spec.inside", "write for example inside: {mode: Permissive}")
+	} else if r.Holds("spec.inside", mesh.NodeMap) {
 		e.Inside = r.encryptionMode("spec.inside.mode", s.Inside.Mode)
 	}
 	e.NorthSouth = r.northSouth(s.NorthSouth)
@@ -164,26 +164,26 @@ func (r *run) encryption() mesh.Definition {
 }
 
 func (r *run) encryptionMode(path, value string) string {
-	return r.choice(path, value, "", Strict, Permissive, Disabled)
+	return r.Choice(path, value, "", Strict, Permissive, Disabled)
 }
 
 func (r *run) northSouth(s *northSouth) *NorthSouth {
 	const path = "spec.northSouth"
-	if s == nil || !r.d.Holds(path, mesh.NodeMap) {
+	if s == nil || !r.Holds(path, mesh.NodeMap) {
 		return nil
 	}
 	out := &NorthSouth{
-		Mode: r.encryptionMode(path+".mode", s.Mode), MinTLS: r.choice(path+".minTLSVersion", s.MinTLS, "1.2", "1.2", "1.3"),
-		ClientCert: r.choice(path+".clientCertificate", s.ClientCert, "None", "None", "Optional", "Required"),
+		Mode: r.encryptionMode(path+".mode", s.Mode), MinTLS: r.Choice(path+".minTLSVersion", s.MinTLS, "1.2", "1.2", "1.3"),
+		ClientCert: r.Choice(path+".clientCertificate", s.ClientCert, "None", "None", "Optional", "Required"),
 	}
 	if out.Mode == Disabled {
 		for _, field := range []string{".minTLSVersion", ".clientCertificate"} {
-			if r.d.Value(path+field) != nil {
-				r.warn(path+field, field[1:]+" says nothing where mode is Disabled", "leave it out")
+			if r.Value(path+field) != nil {
+				r.Warn(path+field, field[1:]+" says nothing where mode is Disabled", "leave it out")
 			}
 		}
 	}
-	if !r.bound(path+".gateways", len(s.Gateways), maxGateways) {
+	if !r.Bound(path+".gateways", len(s.Gateways), maxGateways) {
 		return out
 	}
 	names := map[string]bool{}
@@ -191,7 +191,7 @@ func (r *run) northSouth(s *northSouth) *NorthSouth {
 		at := fmt.Sprintf("%s.gateways[%d]", path, i)
 		g := r.gateway(at, &s.Gateways[i], out.Mode)
 		if names[g.Name] {
-			r.wrong(at+".name", fmt.Sprintf("the gateway %q stands twice", g.Name), "rename one")
+			r.Wrong(at+".name", fmt.Sprintf("the gateway %q stands twice", g.Name), "rename one")
 		}
 		names[g.Name] = true
 		out.Gateways = append(out.Gateways, g)
@@ -202,32 +202,32 @@ func (r *run) northSouth(s *northSouth) *NorthSouth {
 func (r *run) gateway(path string, s *gateway, mode string) Gateway {
 	g := Gateway{Name: s.Name, Cluster: s.Cluster, Namespace: s.Namespace, Selector: s.Selector, Secret: s.SecretRef.Name}
 	if r.text(path+".name", "name the gateway") {
-		r.label(path+".name", "the gateway", s.Name)
+		r.Label(path+".name", "the gateway", s.Name)
 	}
-	r.label(path+".cluster", "the cluster", s.Cluster)
+	r.Label(path+".cluster", "the cluster", s.Cluster)
 	if r.text(path+".namespace", "name a namespace of the global namespace, where the object shall stand") {
-		r.label(path+".namespace", "the namespace", s.Namespace)
+		r.Label(path+".namespace", "the namespace", s.Namespace)
 	}
 	if len(s.Selector) == 0 {
-		r.missing(path+".selector", "write for example selector: {istio: ingressgateway}")
+		r.Missing(path+".selector", "write for example selector: {istio: ingressgateway}")
 	}
-	r.bound(path+".selector", len(s.Selector), maxGateways)
+	r.Bound(path+".selector", len(s.Selector), maxGateways)
 	if len(s.Hosts) == 0 {
-		r.missing(path+".hosts", "write for example hosts: [shop.example.com]")
+		r.Missing(path+".hosts", "write for example hosts: [shop.example.com]")
 	}
-	if r.bound(path+".hosts", len(s.Hosts), maxHosts) {
+	if r.Bound(path+".hosts", len(s.Hosts), maxHosts) {
 		for i, h := range s.Hosts {
 			g.Hosts = append(g.Hosts, r.host(fmt.Sprintf("%s.hosts[%d]", path, i), h))
 		}
 	}
 	switch {
-	case mode == Disabled && r.d.Value(path+".secretRef") != nil:
-		r.warn(path+".secretRef", "a certificate is not used where mode is Disabled", "leave it out")
+	case mode == Disabled && r.Value(path+".secretRef") != nil:
+		r.Warn(path+".secretRef", "a certificate is not used where mode is Disabled", "leave it out")
 	case mode == Disabled:
-	case r.d.Value(path+".secretRef") == nil:
-		r.missing(path+".secretRef", "name the secret of the certificate: secretRef: {name: shop-tls}")
+	case r.Value(path+".secretRef") == nil:
+		r.Missing(path+".secretRef", "name the secret of the certificate: secretRef: {name: shop-tls}")
 	case r.text(path+".secretRef.name", "name the secret of the certificate"):
-		r.label(path+".secretRef.name", "the secret", g.Secret)
+		r.Label(path+".secretRef.name", "the secret", g.Secret)
 	}
 	return g
 }
@@ -235,15 +235,15 @@ func (r *run) gateway(path string, s *gateway, mode string) Gateway {
 // host checks a name under which calls come in; its first label may be "*".
 func (r *run) host(path, host string) string {
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if !r.d.Holds(path, mesh.NodeString) {
+	if !r.Holds(path, mesh.NodeString) {
 		return name
 	}
 	if len(name) > 253 {
-		r.wrong(path, fmt.Sprintf("the host has %d characters; at most 253 are allowed", len(name)), "")
+		r.Wrong(path, fmt.Sprintf("the host has %d characters; at most 253 are allowed", len(name)), "")
 	}
 	for label := range strings.SplitSeq(strings.TrimPrefix(name, "*."), ".") {
 		if hint := mesh.LabelHint(label); hint != "" {
-			r.wrong(path, fmt.Sprintf("%q is no name of a host: its part %q is not a DNS label", host, label), hint)
+			r.Wrong(path, fmt.Sprintf("%q is no name of a host: its part %q is not a DNS label", host, label), hint)
 			break
 		}
 	}
@@ -252,7 +252,7 @@ func (r *run) host(path, host string) string {
 
 func (r *run) exceptions(xs []exception, inside string) []Exception {
 	const path = "spec.exceptions"
-	if !r.bound(path, len(xs), maxExceptions) {
+	if !r.Bound(path, len(xs), maxExceptions) {
 		return nil
 	}
 	var out []Exception
@@ -260,19 +260,19 @@ func (r *run) exceptions(xs []exception, inside string) []Exception {
 	for i := range xs {
 		at, s := fmt.Sprintf("%s[%d]", path, i), &xs[i]
 		x := Exception{Cluster: s.Cluster, Namespace: s.Namespace, Service: s.Service, Port: s.Port, Mode: r.encryptionMode(at+".mode", s.Mode), Reason: strings.TrimSpace(s.Reason)}
-		r.label(at+".cluster", "the cluster", s.Cluster)
-		r.label(at+".namespace", "the namespace", s.Namespace)
-		r.label(at+".service", "the service", s.Service)
+		r.Label(at+".cluster", "the cluster", s.Cluster)
+		r.Label(at+".namespace", "the namespace", s.Namespace)
+		r.Label(at+".service", "the service", s.Service)
 		r.port(at+".port", s.Port)
 		r.text(at+".reason", "say why; it is shown beside what is let through")
 		x.Expires = r.expires(at+".expires", s.Expires)
 		switch first, twice := scopes[x.scope()]; {
-		case x.rank() == 0 && len(r.problems) == 0:
-			r.wrong(at, "the exception is for everything", "name a cluster, a namespace, a service or a port; what is for all is inside.mode")
+		case x.rank() == 0 && r.Clean():
+			r.Wrong(at, "the exception is for everything", "name a cluster, a namespace, a service or a port; what is for all is inside.mode")
 		case twice && x.rank() != 0:
-			r.wrong(at, fmt.Sprintf("it is for the same as exceptions[%d]", first), "join them")
+			r.Wrong(at, fmt.Sprintf("it is for the same as exceptions[%d]", first), "join them")
 		case x.Mode != "" && x.Mode == inside && len(xs) == 1:
-			r.warn(at+".mode", fmt.Sprintf("it changes nothing: inside.mode is %s as well", inside), "leave it out")
+			r.Warn(at+".mode", fmt.Sprintf("it changes nothing: inside.mode is %s as well", inside), "leave it out")
 		}
 		scopes[x.scope()] = i
 		out = append(out, x)
@@ -287,7 +287,7 @@ func (r *run) expires(path, text string) bus.Time {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		r.wrong(path, fmt.Sprintf("%q is no time as in RFC 3339", text), "write for example 2027-03-31T00:00:00Z")
+		r.Wrong(path, fmt.Sprintf("%q is no time as in RFC 3339", text), "write for example 2027-03-31T00:00:00Z")
 		return 0
 	}
 	return bus.TimeOf(at)

@@ -127,23 +127,23 @@ type target struct {
 
 func (r *run) routing() mesh.Definition {
 	var o routingObject
-	r.problems = append(r.problems, r.d.Decode("", &o)...)
+	r.Problems = append(r.Problems, r.Decode("", &o)...)
 	s := &o.Spec
-	out := Routing{Name: r.d.Name, GlobalNamespace: r.globalNamespace(s.GlobalNamespace), Service: s.TargetRef.Name}
+	out := Routing{Name: r.Name, GlobalNamespace: r.globalNamespace(s.GlobalNamespace), Service: s.TargetRef.Name}
 	def, ok := r.begin(o.Metadata, out.GlobalNamespace, "it has targetRef and http")
 	if !ok {
 		return def
 	}
 	out.Mode = r.mode(s.Mode)
 	if n := len([]rune(s.Description)); n > maxValue {
-		r.wrong("spec.description", fmt.Sprintf("the description has %d characters; at most %d are taken", n, maxValue), "")
+		r.Wrong("spec.description", fmt.Sprintf("the description has %d characters; at most %d are taken", n, maxValue), "")
 	}
-	if r.d.Value("spec.targetRef") == nil {
-		r.missing("spec.targetRef", "write for example targetRef: {kind: Service, name: catalog}")
-	} else if r.d.Holds("spec.targetRef", mesh.NodeMap) {
-		r.choice("spec.targetRef.kind", s.TargetRef.Kind, "Service", "Service")
+	if r.Value("spec.targetRef") == nil {
+		r.Missing("spec.targetRef", "write for example targetRef: {kind: Service, name: catalog}")
+	} else if r.Holds("spec.targetRef", mesh.NodeMap) {
+		r.Choice("spec.targetRef.kind", s.TargetRef.Kind, "Service", "Service")
 		if r.text("spec.targetRef.name", "name the service") {
-			r.label("spec.targetRef.name", "the service", out.Service)
+			r.Label("spec.targetRef.name", "the service", out.Service)
 		}
 	}
 	out.Rules = r.rules(s.HTTP)
@@ -152,10 +152,10 @@ func (r *run) routing() mesh.Definition {
 
 func (r *run) rules(rs []rule) []Rule {
 	const path = "spec.http"
-	if len(rs) == 0 && (r.d.Value(path) == nil || r.d.Holds(path, mesh.NodeList)) {
-		r.missing(path, "write for example http: [{name: all, to: [{version: v1, weight: 100}]}]")
+	if len(rs) == 0 && (r.Value(path) == nil || r.Holds(path, mesh.NodeList)) {
+		r.Missing(path, "write for example http: [{name: all, to: [{version: v1, weight: 100}]}]")
 	}
-	if !r.bound(path, len(rs), maxRules) {
+	if !r.Bound(path, len(rs), maxRules) {
 		return nil
 	}
 	var out []Rule
@@ -163,14 +163,14 @@ func (r *run) rules(rs []rule) []Rule {
 	for i := range rs {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if r.text(at+".name", "name the rule") {
-			r.label(at+".name", "the rule", rs[i].Name)
+			r.Label(at+".name", "the rule", rs[i].Name)
 			if names[rs[i].Name] {
-				r.wrong(at+".name", fmt.Sprintf("the rule %q stands twice", rs[i].Name), "rename one")
+				r.Wrong(at+".name", fmt.Sprintf("the rule %q stands twice", rs[i].Name), "rename one")
 			}
 			names[rs[i].Name] = true
 		}
-		if r.d.Value(at+".match") == nil && i < len(rs)-1 && !r.d.Misspelled(at+".match", r.problems) {
-			r.wrong(at, "it takes all calls, and the rules after it are never reached", "put it last, or write match")
+		if r.Value(at+".match") == nil && i < len(rs)-1 && !r.Misspelled(at+".match") {
+			r.Wrong(at, "it takes all calls, and the rules after it are never reached", "put it last, or write match")
 		}
 		out = append(out, Rule{Name: rs[i].Name, Match: r.matches(at+".match", rs[i].Match), To: r.targets(at+".to", rs[i].To)})
 	}
@@ -178,25 +178,25 @@ func (r *run) rules(rs []rule) []Rule {
 }
 
 func (r *run) matches(path string, ms []match) []Match {
-	if r.d.Holds(path, mesh.NodeList) && len(ms) == 0 {
-		r.wrong(path, "match is empty", "leave it out for all calls, or write for example match: [{headers: [{name: end-user, type: Exact, value: eric}]}]")
+	if r.Holds(path, mesh.NodeList) && len(ms) == 0 {
+		r.Wrong(path, "match is empty", "leave it out for all calls, or write for example match: [{headers: [{name: end-user, type: Exact, value: eric}]}]")
 	}
-	if !r.bound(path, len(ms), maxMatches) {
+	if !r.Bound(path, len(ms), maxMatches) {
 		return nil
 	}
 	var out []Match
 	for i := range ms {
 		at, m := fmt.Sprintf("%s[%d]", path, i), Match{}
-		if len(ms[i].Headers)+len(ms[i].Methods) == 0 && ms[i].Path == nil && len(r.problems) == 0 {
-			r.wrong(at, "it says nothing, and would match all calls", "write headers, path or methods")
+		if len(ms[i].Headers)+len(ms[i].Methods) == 0 && ms[i].Path == nil && r.Clean() {
+			r.Wrong(at, "it says nothing, and would match all calls", "write headers, path or methods")
 		}
-		if r.bound(at+".headers", len(ms[i].Headers), maxHeaders) {
+		if r.Bound(at+".headers", len(ms[i].Headers), maxHeaders) {
 			m.Headers = r.headers(at+".headers", ms[i].Headers)
 		}
-		if p := ms[i].Path; p != nil && r.d.Holds(at+".path", mesh.NodeMap) {
-			m.Path = &Text{r.choice(at+".path.type", p.Type, "", Exact, Prefix, Regex), p.Value}
+		if p := ms[i].Path; p != nil && r.Holds(at+".path", mesh.NodeMap) {
+			m.Path = &Text{r.Choice(at+".path.type", p.Type, "", Exact, Prefix, Regex), p.Value}
 			if r.compared(at+".path.value", m.Path); m.Path.Type != Regex && p.Value != "" && p.Value[0] != '/' {
-				r.wrong(at+".path.value", fmt.Sprintf("no path begins with %q", p.Value[:1]), `paths begin with "/"`)
+				r.Wrong(at+".path.value", fmt.Sprintf("no path begins with %q", p.Value[:1]), `paths begin with "/"`)
 			}
 		}
 		m.Methods = r.methods(at+".methods", ms[i].Methods)
@@ -213,18 +213,18 @@ func (r *run) headers(path string, hs []header) []Header {
 	names := map[string]bool{}
 	for i, h := range hs {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		x := Header{strings.ToLower(h.Name), Text{r.choice(at+".type", h.Type, Exact, Exact, Prefix, Regex, Present), h.Value}}
+		x := Header{strings.ToLower(h.Name), Text{r.Choice(at+".type", h.Type, Exact, Exact, Prefix, Regex, Present), h.Value}}
 		switch {
 		case !r.text(at+".name", "name the header"):
 		case !token.MatchString(h.Name):
-			r.wrong(at+".name", fmt.Sprintf("%q is no name of a header", h.Name), "")
+			r.Wrong(at+".name", fmt.Sprintf("%q is no name of a header", h.Name), "")
 		case names[x.Name]:
-			r.wrong(at+".name", fmt.Sprintf("the header %s stands twice in one match", x.Name), "join them with type: Regex, or write two matches")
+			r.Wrong(at+".name", fmt.Sprintf("the header %s stands twice in one match", x.Name), "join them with type: Regex, or write two matches")
 		}
 		names[x.Name] = true
 		if x.Type == Present {
 			if h.Value != "" {
-				r.wrong(at+".value", "Present takes no value", "leave it out, or write type: Exact")
+				r.Wrong(at+".value", "Present takes no value", "leave it out, or write type: Exact")
 			}
 		} else {
 			r.compared(at+".value", &x.Text)
@@ -240,39 +240,39 @@ func (r *run) compared(path string, t *Text) {
 		return
 	}
 	if len(t.Value) > maxValue {
-		r.wrong(path, fmt.Sprintf("the value has %d bytes; at most %d are taken", len(t.Value), maxValue), "")
+		r.Wrong(path, fmt.Sprintf("the value has %d bytes; at most %d are taken", len(t.Value), maxValue), "")
 		return
 	}
 	if t.Type == Regex {
 		if _, err := regexp.Compile(t.Value); err != nil {
-			r.wrong(path, err.Error(), "the syntax is RE2's; the whole text must match")
+			r.Wrong(path, err.Error(), "the syntax is RE2's; the whole text must match")
 		}
 	}
 }
 
 func (r *run) methods(path string, ms []string) []string {
-	if !r.bound(path, len(ms), maxHeaders) {
+	if !r.Bound(path, len(ms), maxHeaders) {
 		return nil
 	}
 	for i, m := range ms {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch {
-		case !r.d.Holds(at, mesh.NodeString):
+		case !r.Holds(at, mesh.NodeString):
 		case !token.MatchString(m) || strings.ToUpper(m) != m:
-			r.wrong(at, fmt.Sprintf("%q is no method", m), "write them in capitals, for example GET")
+			r.Wrong(at, fmt.Sprintf("%q is no method", m), "write them in capitals, for example GET")
 		case slices.Index(ms, m) < i:
-			r.wrong(at, fmt.Sprintf("%s stands twice", m), "")
+			r.Wrong(at, fmt.Sprintf("%s stands twice", m), "")
 		}
 	}
 	return ms
 }
 
 func (r *run) targets(path string, ts []target) []Target {
-	if len(ts) == 0 && (r.d.Value(path) == nil || r.d.Holds(path, mesh.NodeList)) {
-		r.missing(path, "write for example to: [{version: v1, weight: 90}, {version: v2, weight: 10}]")
+	if len(ts) == 0 && (r.Value(path) == nil || r.Holds(path, mesh.NodeList)) {
+		r.Missing(path, "write for example to: [{version: v1, weight: 90}, {version: v2, weight: 10}]")
 		return nil
 	}
-	if !r.bound(path, len(ts), maxTargets) {
+	if !r.Bound(path, len(ts), maxTargets) {
 		return nil
 	}
 	var out []Target
@@ -282,29 +282,29 @@ func (r *run) targets(path string, ts []target) []Target {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if r.text(at+".version", "name the version") {
 			if hint := versionHint(t.Version); hint != "" {
-				r.wrong(at+".version", fmt.Sprintf("%q is no version", t.Version), hint)
+				r.Wrong(at+".version", fmt.Sprintf("%q is no version", t.Version), hint)
 			}
 			if versions[t.Version] {
-				r.wrong(at+".version", fmt.Sprintf("the version %s stands twice", t.Version), "join their weights")
+				r.Wrong(at+".version", fmt.Sprintf("the version %s stands twice", t.Version), "join their weights")
 			}
 			versions[t.Version] = true
 		}
 		if t.Weight == nil {
 			whole = false
-			if r.d.Value(at+".weight") == nil {
-				r.missing(at+".weight", "write its share in percent; 0 keeps the version in sight")
+			if r.Value(at+".weight") == nil {
+				r.Missing(at+".weight", "write its share in percent; 0 keeps the version in sight")
 			}
 			continue
 		}
 		if *t.Weight < 0 || *t.Weight > 100 {
 			whole = false
-			r.wrong(at+".weight", fmt.Sprintf("a share of %d is none", *t.Weight), "write from 0 to 100")
+			r.Wrong(at+".weight", fmt.Sprintf("a share of %d is none", *t.Weight), "write from 0 to 100")
 		}
 		sum += *t.Weight
 		out = append(out, Target{t.Version, *t.Weight})
 	}
 	if whole && sum != 100 {
-		r.wrong(path, fmt.Sprintf("the weights add up to %d", sum), "they add up to 100")
+		r.Wrong(path, fmt.Sprintf("the weights add up to %d", sum), "they add up to 100")
 	}
 	return out
 }
