@@ -12,11 +12,10 @@ import (
 
 // CallList is the answer to who calls whom.
 type CallList struct {
-	Items        []calls.CallView `json:"items"`
-	AsOf         string           `json:"asOf"`
-	LagSeconds   float64          `json:"lagSeconds"`
-	RangeSeconds float64          `json:"rangeSeconds"` // that was asked for
-	Over         bool             `json:"over"`         // something was left out within the last hour, because of a bound
+	Items []calls.CallView `json:"items"`
+	Live
+	RangeSeconds float64 `json:"rangeSeconds"` // that was asked for
+	Over         bool    `json:"over"`         // something was left out within the last hour, because of a bound
 }
 
 // A ServiceRow is a service with its traffic.
@@ -54,9 +53,9 @@ func (s *Server) listCalls(w http.ResponseWriter, r *http.Request) {
 	seconds := 0.0
 	if !s.Mesh.Calls(r.Context(), func(st *calls.Stage) {
 		list.Items, list.Over, seconds = st.Calls(d), st.Over(), st.Seconds(d)
-		list.AsOf, list.LagSeconds = timeText(st.Now()), lag(st.Now(), s.Now())
+		list.Live = s.live(st.Now())
 	}) {
-		writeError(w, http.StatusServiceUnavailable, "NotReady", "the calls cannot be read now; look at /readyz", nil)
+		unread(w, "calls")
 		return
 	}
 	list.Items = slices.DeleteFunc(cutCalls(id, list.Items, seconds), func(v calls.CallView) bool {

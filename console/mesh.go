@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh/calls"
 	"evenkeel.dev/mesh/inventory"
 	"evenkeel.dev/mesh/member"
@@ -19,11 +20,24 @@ type Mesh interface {
 	Calls(ctx context.Context, read func(*calls.Stage)) (ok bool)
 }
 
-// MeshList is the answer to a question about the mesh. AsOf is the log's time of the last record that the answer knows of.
+// MeshList is the answer to a question about the mesh.
 type MeshList[T any] struct {
-	Items      []T     `json:"items"`
+	Items []T `json:"items"`
+	Live
+}
+
+// Live says how old an answer is, by the log's time of the last record that it knows of.
+type Live struct {
 	AsOf       string  `json:"asOf"`
 	LagSeconds float64 `json:"lagSeconds"`
+}
+
+// live returns how old an answer is that knows of the log up to then.
+func (s *Server) live(then bus.Time) Live { return Live{timeText(then), lag(then, s.Now())} }
+
+// unread answers that a copy of a stage cannot be read now.
+func unread(w http.ResponseWriter, what string) {
+	writeError(w, http.StatusServiceUnavailable, "NotReady", "the "+what+" cannot be read now; look at /readyz", nil)
 }
 
 // A GlobalNamespaceView is a global namespace with who is in it.
@@ -51,10 +65,10 @@ func listMesh[T any](s *Server, w http.ResponseWriter, r *http.Request, pick fun
 		if items := pick(st); items != nil {
 			list.Items = items
 		}
-		list.AsOf, list.LagSeconds = timeText(st.Now()), lag(st.Now(), s.Now())
+		list.Live = s.live(st.Now())
 	})
 	if !ok {
-		writeError(w, http.StatusServiceUnavailable, "NotReady", "the inventory cannot be read now; look at /readyz", nil)
+		unread(w, "inventory")
 		return
 	}
 	writeJSON(w, http.StatusOK, list)

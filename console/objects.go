@@ -22,12 +22,6 @@ type ObjectList struct {
 	Live
 }
 
-// Live says how old an answer is.
-type Live struct {
-	AsOf       string  `json:"asOf"`
-	LagSeconds float64 `json:"lagSeconds"`
-}
-
 // A MeshObject is an object of Kubernetes in one cluster.
 type MeshObject struct {
 	Cluster         string          `json:"cluster"`
@@ -65,9 +59,9 @@ func (s *Server) listObjects(w http.ResponseWriter, r *http.Request) {
 	list := ObjectList{Output: output, Items: []MeshObject{}, Findings: []istio.Warning{}, Isolation: []istio.Isolation{}}
 	if !s.Mesh.Inventory(r.Context(), func(st *inventory.Stage) {
 		in.View, in.GlobalNamespaces, in.Now = discovery.ViewOf(st.Objects()), st.GlobalNamespaces(), st.Now()
-		list.AsOf, list.LagSeconds = timeText(st.Now()), lag(st.Now(), s.Now())
+		list.Live = s.live(st.Now())
 	}) {
-		writeError(w, http.StatusServiceUnavailable, "NotReady", "the inventory cannot be read now; look at /readyz", nil)
+		unread(w, "inventory")
 		return
 	}
 	list.fill(&in, all[at], q.Get("gns"), q.Get("cluster"))

@@ -50,10 +50,10 @@ func (s *Server) listPlaintext(w http.ResponseWriter, r *http.Request) {
 	if !s.Mesh.Calls(r.Context(), func(st *calls.Stage) {
 		seen, seconds, now = st.Calls(d), st.Seconds(d), st.Now()
 	}) {
-		writeError(w, http.StatusServiceUnavailable, "NotReady", "the calls cannot be read now; look at /readyz", nil)
+		unread(w, "calls")
 		return
 	}
-	list.AsOf, list.LagSeconds = timeText(now), lag(now, s.Now())
+	list.Live = s.live(now)
 	seen = cutCalls(IdentityOf(r.Context()), seen, seconds)
 	list.judge(seen, encryption, r.URL.Query().Get("gns"), now)
 	writeJSON(w, http.StatusOK, list)

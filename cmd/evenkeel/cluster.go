@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -113,24 +113,9 @@ func (c *cli) attach(cmd *cobra.Command, q *console.AttachRequest, output string
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	body, err := json.Marshal(q)
-	if err != nil {
-		return err
-	}
-	api, err := c.client()
-	if err != nil {
-		return err
-	}
-	var raw json.RawMessage
-	if err := api.call(cmd.Context(), "POST", "/api/v1/clusters", nil, "application/json", body, &raw); err != nil {
-		return c.refused(err)
-	}
-	if output != "" {
-		return printAs(c.out, output, raw)
-	}
 	var a console.AttachAnswer
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return fmt.Errorf("answer of /api/v1/clusters: %w", err)
+	if printed, err := c.exchange(cmd.Context(), http.MethodPost, "/api/v1/clusters", nil, q, output, &a); err != nil || printed {
+		return err
 	}
 	fmt.Fprint(c.out, a.Manifest)
 	if a.DryRun {
@@ -167,27 +152,17 @@ It exits with 1 when there is no such cluster, or another source manages it.`,
 				query.Set(name, "true")
 			}
 		}
-		api, err := c.client()
-		if err != nil {
+		var a console.DetachAnswer
+		if printed, err := c.exchange(cmd.Context(), http.MethodDelete, "/api/v1/clusters/"+escape(args[0]), query, nil, output, &a); err != nil || printed {
 			return err
 		}
-		var raw json.RawMessage
-		if err := api.call(cmd.Context(), "DELETE", "/api/v1/clusters/"+escape(args[0]), query, "", nil, &raw); err != nil {
-			return c.refused(err)
-		}
-		if output != "" {
-			return printAs(c.out, output, raw)
-		}
-		return c.printDetach(raw)
+		c.printDetach(&a)
+		return nil
 	})
 	return cmd
 }
 
-func (c *cli) printDetach(raw json.RawMessage) error {
-	var a console.DetachAnswer
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return fmt.Errorf("answer of /api/v1/clusters: %w", err)
-	}
+func (c *cli) printDetach(a *console.DetachAnswer) {
 	what := "leaves"
 	if a.DryRun {
 		what = "would leave (dry run)"
@@ -197,5 +172,4 @@ func (c *cli) printDetach(raw json.RawMessage) error {
 		fmt.Fprintf(c.out, "  %s\n", clean(s))
 	}
 	fmt.Fprintf(c.out, "What the manifest made is deleted in the cluster by:\n  %s\n", clean(a.Command))
-	return nil
 }

@@ -50,7 +50,7 @@ KIND is service, instance, cluster, gns or group; 'get KIND/NAME' shows a defini
 }
 
 // askMesh asks for the things of a name; that there is none is a "no".
-func askMesh[T any](c *cli, ctx context.Context, path, gns, name string, what string) ([]T, error) {
+func askMesh[T any](c *cli, ctx context.Context, path, gns, name, what string) ([]T, error) {
 	q := url.Values{"name": {name}}
 	if gns != "" {
 		q.Set("gns", gns)
@@ -63,6 +63,23 @@ func askMesh[T any](c *cli, ctx context.Context, path, gns, name string, what st
 		return nil, answerNo("there is no %s %s", what, name)
 	}
 	return in.Items, nil
+}
+
+// describeEach shows each of the things of a name: there may be one in several global namespaces.
+func describeEach[T any](c *cli, ctx context.Context, path, gns, name, what string, show func(*T) error) error {
+	all, err := askMesh[T](c, ctx, path, gns, name, what)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if i > 0 {
+			fmt.Fprintln(c.out)
+		}
+		if err := show(&all[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // facts writes lines of a name and a value; what is empty is left out.
@@ -83,15 +100,7 @@ func labelText(ls map[string]string) string {
 }
 
 func (c *cli) describeService(ctx context.Context, gns, name string) error {
-	all, err := askMesh[console.ServiceRow](c, ctx, "/api/v1/services", gns, name, "service")
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if i > 0 {
-			fmt.Fprintln(c.out)
-		}
-		v := &all[i]
+	return describeEach(c, ctx, "/api/v1/services", gns, name, "service", func(v *console.ServiceRow) error {
 		facts(c.out, "Service", v.Name, "Global namespace", v.GlobalNamespace, "State", joinReason(v.State, v.Reason), "Ready", readyOf(v.Ready, v.Desired), "Traffic", trafficText(v.Traffic))
 		rows := [][]string{{"CLUSTER", "NAMESPACE", "VERSION", "STATE", "READY", "HOSTS", "IMAGES"}}
 		for _, p := range v.Places {
@@ -108,11 +117,8 @@ func (c *cli) describeService(ctx context.Context, gns, name string) error {
 		if err := c.getInstances(ctx, &f); err != nil {
 			return err
 		}
-		if err := c.neighbours(ctx, v.GlobalNamespace, v.Name); err != nil {
-			return err
-		}
-	}
-	return nil
+		return c.neighbours(ctx, v.GlobalNamespace, v.Name)
+	})
 }
 
 // trafficText are the golden signals of the last five minutes; "" where no calls were seen.
@@ -142,23 +148,15 @@ func (c *cli) describeInstance(ctx context.Context, gns, name string) error {
 	if _, pod, ok := strings.Cut(name, "/"); ok {
 		name = pod
 	}
-	all, err := askMesh[inventory.InstanceView](c, ctx, "/api/v1/instances", gns, name, "instance")
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if i > 0 {
-			fmt.Fprintln(c.out)
-		}
-		v := &all[i]
+	return describeEach(c, ctx, "/api/v1/instances", gns, name, "instance", func(v *inventory.InstanceView) error {
 		facts(c.out, "Instance", v.Name, "Cluster", v.Cluster, "Namespace", v.Namespace, "Global namespace", v.GlobalNamespace, "Service", v.Service, "Version", v.Version,
 			"State", joinReason(v.State, v.Reason), "Workload", v.Workload, "Node", v.Node, "Address", v.IP, "Service account", v.Account, "Identity", v.Identity,
 			"Restarts", fmt.Sprint(v.Restarts), "Created", v.Created, "Labels", labelText(v.Labels))
 		for _, img := range v.Images {
 			facts(c.out, "Container "+img.Container, strings.TrimSpace(img.Name+" "+img.Digest))
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (c *cli) describeCluster(ctx context.Context, _, name string) error {
@@ -208,15 +206,7 @@ func (c *cli) describeGlobalNamespace(ctx context.Context, _, name string) error
 }
 
 func (c *cli) describeGroup(ctx context.Context, gns, name string) error {
-	all, err := askMesh[console.GroupRow](c, ctx, "/api/v1/groups", gns, name, "group")
-	if err != nil {
-		return err
-	}
-	for i := range all {
-		if i > 0 {
-			fmt.Fprintln(c.out)
-		}
-		v := &all[i]
+	return describeEach(c, ctx, "/api/v1/groups", gns, name, "group", func(v *console.GroupRow) error {
 		facts(c.out, "Group", v.Name, "Global namespace", v.GlobalNamespace, "Kind", v.Kind, "Holds", fmt.Sprint(len(v.Resources)), "State", v.State)
 		if v.Services > 0 {
 			facts(c.out, "Ready", readyOf(v.Ready, v.Desired))
@@ -229,9 +219,6 @@ func (c *cli) describeGroup(ctx context.Context, gns, name string) error {
 			rows = append(rows, []string{orDash(x.Cluster), orDash(x.Namespace), x.Name})
 		}
 		fmt.Fprintln(c.out)
-		if err := table(c.out, []int{24, 30, 60}, rows); err != nil {
-			return err
-		}
-	}
-	return nil
+		return table(c.out, []int{24, 30, 60}, rows)
+	})
 }

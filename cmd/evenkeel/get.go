@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -67,12 +68,24 @@ It exits with 1 when the named object does not exist.`,
 
 // fetch reads a JSON answer, prints it when a form was asked for, and else decodes it.
 func (c *cli) fetch(ctx context.Context, path string, q url.Values, output string, into any) (printed bool, err error) {
+	return c.exchange(ctx, http.MethodGet, path, q, nil, output, into)
+}
+
+// exchange sends a request, with a JSON body if there is one, and does with the answer as [cli.fetch] does.
+func (c *cli) exchange(ctx context.Context, method, path string, q url.Values, body any, output string, into any) (printed bool, err error) {
+	kind, text := "", []byte(nil)
+	if body != nil {
+		kind = "application/json"
+		if text, err = json.Marshal(body); err != nil {
+			return false, err
+		}
+	}
 	api, err := c.client()
 	if err != nil {
 		return false, err
 	}
 	var raw json.RawMessage
-	if err := api.get(ctx, path, q, &raw); err != nil {
+	if err := api.call(ctx, method, path, q, kind, text, &raw); err != nil {
 		return false, c.refused(err)
 	}
 	if output != "" {

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
@@ -68,24 +68,9 @@ func silenceAddCommand(c *cli) *cobra.Command {
 		if err := checkOutput(output); err != nil {
 			return err
 		}
-		body, err := json.Marshal(q)
-		if err != nil {
-			return err
-		}
-		api, err := c.client()
-		if err != nil {
-			return err
-		}
-		var raw json.RawMessage
-		if err := api.call(cmd.Context(), "POST", "/api/v1/silences", nil, "application/json", body, &raw); err != nil {
-			return c.refused(err)
-		}
-		if output != "" {
-			return printAs(c.out, output, raw)
-		}
 		var x console.Silence
-		if err := json.Unmarshal(raw, &x); err != nil {
-			return fmt.Errorf("answer of /api/v1/silences: %w", err)
+		if printed, err := c.exchange(cmd.Context(), http.MethodPost, "/api/v1/silences", nil, q, output, &x); err != nil || printed {
+			return err
 		}
 		fmt.Fprintf(c.out, "%s silences %s until %s\n", clean(x.ID), silenced(&x), x.EndsAt)
 		return nil
