@@ -28,11 +28,10 @@ func (f fakeMesh) Calls(_ context.Context, read func(*calls.Stage)) bool {
 	return !f.away
 }
 
-// seenCalls are calls within the shop, between shop and bank both ways, from nobody known, and what a sender of the bank says of a cart of the shop.
-func seenCalls(t *testing.T) *calls.Stage {
-	t.Helper()
-	s := calls.New()
-	step := func(subject string, v any) {
+// stepper returns what steps a stage, always at the same moment.
+func stepper(t *testing.T, s bus.Stage) func(subject string, v any) {
+	return func(subject string, v any) {
+		t.Helper()
 		b, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
@@ -41,6 +40,13 @@ func seenCalls(t *testing.T) *calls.Stage {
 			t.Fatal(err)
 		}
 	}
+}
+
+// seenCalls are calls within the shop, between shop and bank both ways, from nobody known, and what a sender of the bank says of a cart of the shop.
+func seenCalls(t *testing.T) *calls.Stage {
+	t.Helper()
+	s := calls.New()
+	step := stepper(t, s)
 	for _, at := range [][3]string{{"shop", "cart", "eu-1"}, {"shop", "web", "eu-1"}, {"bank", "cart", "us-1"}, {"bank", "ledger", "us-1"}} {
 		step(bus.EventSubject("mesh", "service", at[0], at[1], at[2], "prod"), inventory.ServiceEvent{Action: inventory.ActionCreated, GlobalNamespace: at[0], Service: at[1], Cluster: at[2], Namespace: "prod"})
 	}
@@ -71,15 +77,7 @@ func (f fakeMesh) Inventory(_ context.Context, read func(*inventory.Stage)) bool
 func twoSpaces(t *testing.T) *inventory.Stage {
 	t.Helper()
 	s := inventory.New()
-	step := func(subject string, v any) {
-		b, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Step(&bus.Record{Time: 1_700_000_010_000, Subject: subject, Data: b}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	step := stepper(t, s)
 	define := func(kind mesh.Kind, name string, v any) {
 		b, err := json.Marshal(v)
 		if err != nil {

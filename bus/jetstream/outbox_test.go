@@ -85,23 +85,12 @@ func (b *box) forward(link Link) {
 func written(t *testing.T, l *Log, token string) []string {
 	t.Helper()
 	var out []string
-	r, err := l.Open(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for {
-		m, err := r.Next(t.Context(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m == nil {
-			return out
-		}
+	for _, m := range readAll(t, l) {
 		if m.Subject == observations(token) {
 			out = append(out, string(m.Data))
 		}
 	}
+	return out
 }
 
 // A faulty link loses requests and answers.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"evenkeel.dev/bus"
-	"evenkeel.dev/mesh/inventory"
 )
 
 // snapshotVersion is the version of the snapshot that this code writes and reads.
@@ -60,8 +59,6 @@ type homeState struct {
 	Namespace string `json:"namespace"`
 	Home      string `json:"home"`
 }
-
-func decodeEvent(data []byte, e *inventory.ServiceEvent) error { return json.Unmarshal(data, e) }
 
 // Snapshot returns the state as JSON.
 func (s *Stage) Snapshot() ([]byte, error) {

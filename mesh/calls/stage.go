@@ -2,6 +2,7 @@ package calls
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -252,7 +253,7 @@ func (s *Stage) Stats() Stats {
 // house takes what mesh/inventory tells of a service.
 func (s *Stage) house(data []byte) {
 	var e inventory.ServiceEvent
-	if decodeEvent(data, &e) != nil {
+	if json.Unmarshal(data, &e) != nil {
 		s.stats.Undecodable++
 		return
 	}

@@ -185,12 +185,11 @@ func (st *clusterState) load() *cluster {
 	for _, i := range st.Instances {
 		c.setInstance(i)
 	}
-	c.touched = map[place]bool{}
 	for _, sv := range st.Services {
 		svc := c.service(sv.Namespace, sv.Name)
 		svc.gns, svc.told = sv.GNS, sv.Told
 	}
-	c.touched = map[place]bool{}
+	c.touched = map[place]bool{} // what was read above has touched all
 	for _, sv := range st.Services {
 		if sv.Touched {
 			c.touched[place{sv.Namespace, sv.Name}] = true

@@ -97,19 +97,24 @@ func (s *Stage) observe(r *bus.Record) {
 		s.stats.Refused++
 		return
 	}
-	c, ok := s.clusters[o.Cluster]
-	if !ok {
-		if len(s.clusters) >= ClustersMax {
-			s.stats.Over++
-			return
-		}
-		c = newCluster(o.Cluster)
-		s.clusters[o.Cluster] = c
-	}
-	if s.order(c, &o) {
+	if c := s.clusterNamed(o.Cluster); c != nil && s.order(c, &o) {
 		s.stats.Observations++
 		s.apply(c, &o)
 	}
+}
+
+// clusterNamed returns the cluster of a name, a new one where none is known; nil, and counted, where there are as many as may be.
+func (s *Stage) clusterNamed(name string) *cluster {
+	c := s.clusters[name]
+	switch {
+	case c != nil:
+	case len(s.clusters) >= ClustersMax:
+		s.stats.Over++
+	default:
+		c = newCluster(name)
+		s.clusters[name] = c
+	}
+	return c
 }
 
 // order reports whether an observation is the next of its cluster.
@@ -291,16 +296,9 @@ func (s *Stage) takeDefinitions() {
 	}
 	for _, r := range sortedRefs(s.specs) {
 		spec := s.specs[r]
-		c, ok := s.clusters[spec.Name]
-		if !ok {
-			if len(s.clusters) >= ClustersMax {
-				s.stats.Over++
-				continue
-			}
-			c = newCluster(spec.Name)
-			s.clusters[spec.Name] = c
+		if c := s.clusterNamed(spec.Name); c != nil {
+			c.spec = &spec
 		}
-		c.spec = &spec
 	}
 }
 
