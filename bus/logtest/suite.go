@@ -3,6 +3,8 @@
 // [Run] checks the contract call by call, and then as a whole: a small random stage is driven through random inputs while its runner
 // is killed, answers are lost, writes fail, owners compete and snapshots are taken and restored; its outputs must be, byte by byte
 // and exactly once, those of one uninterrupted run. Seeds are fixed; EVENKEEL_SEEDS=n runs n of them instead.
+//
+// [Play] and [Restart] are for the tests of stages, which need no log.
 package logtest
 
 import (

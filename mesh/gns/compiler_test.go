@@ -1,22 +1,16 @@
 package gns_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
-
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/gns"
 	"evenkeel.dev/mesh/member"
+	"evenkeel.dev/mesh/meshtest"
 	"evenkeel.dev/mesh/yaml"
 )
 
@@ -24,60 +18,19 @@ var update = flag.Bool("update", false, "write golden files")
 
 // compile reads and compiles a text.
 func compile(name, text string, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
-	docs, ps := yaml.Parse(name, []byte(text))
-	ds, more := gns.New().Compile(docs, existing)
-	return ds, mesh.SortProblems(append(ps, more...))
+	return meshtest.Compile(gns.New(), name, text, existing)
 }
 
 // Somebody with a mistake in a file would not be told what, where, or what would be right; or something right would be refused.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) != 5 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		a, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		in := a.Files[0]
-		if in.Name == "inventory.yaml" {
-			docs, _ := yaml.Parse(in.Name, in.Data)
+	meshtest.Golden(t, *update, 5, func(name, text string) ([]mesh.Definition, []mesh.Problem) {
+		if name == "inventory.yaml" {
+			docs, _ := yaml.Parse(name, []byte(text))
 			_, ps := gns.Inventory(docs)
-			tell(&out, ps)
-		} else {
-			ds, ps := compile(in.Name, string(in.Data), nil)
-			tell(&out, ps)
-			for _, d := range ds {
-				if len(d.Compiled) > 0 {
-					out.WriteString(d.Ref.String() + " in " + d.GlobalNamespace + " claims " + strings.Join(d.Claims, " ") + "\n")
-					if err := json.Indent(&out, d.Compiled, "", "  "); err != nil {
-						t.Fatal(err)
-					}
-					out.WriteByte('\n')
-				}
-			}
+			return nil, ps
 		}
-		if *update {
-			a.Files = append(a.Files[:1], txtar.File{Name: "out", Data: out.Bytes()})
-			if err := os.WriteFile(file, txtar.Format(a), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if len(a.Files) != 2 {
-			t.Fatalf("%s has no answer", file)
-		}
-		if diff := cmp.Diff(string(a.Files[1].Data), out.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", file, diff)
-		}
-	}
-}
-
-func tell(out *bytes.Buffer, ps []mesh.Problem) {
-	for _, p := range ps {
-		out.WriteString(p.String() + "\n")
-	}
+		return compile(name, text, nil)
+	})
 }
 
 const pair = `apiVersion: evenkeel.dev/v1beta1
@@ -181,16 +134,8 @@ func TestDomains(t *testing.T) {
 
 // A file of an enemy would crash who checks it, or something with a mistake would be taken.
 func FuzzCompile(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		a, err := txtar.ParseFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, doc := range strings.Split(string(a.Files[0].Data), "---\n") {
+	for _, text := range meshtest.Seeds(f) {
+		for _, doc := range strings.Split(text, "---\n") {
 			f.Add(doc)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel.dev/bus"
+	"evenkeel.dev/bus/logtest"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/member"
 )
@@ -408,26 +409,9 @@ func TestCutAnywhere(t *testing.T) {
 			before, from := len(w.out), len(w.tape)
 			w.churn(rnd)
 			if i%7 == 3 {
-				state, err := v.s.Snapshot()
-				if err != nil {
-					t.Fatal(err)
-				}
-				v.s = New()
-				if err := v.s.Restore(state); err != nil {
-					t.Fatal(err)
-				}
-				if again, err := v.s.Snapshot(); err != nil || !bytes.Equal(state, again) {
-					t.Fatalf("seed %d: the snapshot of a restored stage is another one (%v)\n%s\n%s", seed, err, state, again)
-				}
+				v.s = logtest.Restart(t, fmt.Sprintf("seed %d, step %d", seed, i), v.s, New())
 			}
-			var got []bus.Draft
-			for _, r := range w.tape[from:] {
-				out, err := v.s.Step(&r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = append(got, out...)
-			}
+			got := logtest.Play(t, v.s, w.tape[from:])
 			if diff := cmp.Diff(lines(w.out[before:]), lines(got)); diff != "" {
 				t.Fatalf("seed %d, step %d: %s", seed, i, diff)
 			}

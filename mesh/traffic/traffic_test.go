@@ -1,72 +1,30 @@
 package traffic_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
 
 	"evenkeel.dev/bus"
 	"evenkeel.dev/mesh"
 	"evenkeel.dev/mesh/member"
+	"evenkeel.dev/mesh/meshtest"
 	"evenkeel.dev/mesh/traffic"
-	"evenkeel.dev/mesh/yaml"
 )
 
 var update = flag.Bool("update", false, "write golden files")
 
 func compile(name, text string, existing []mesh.Definition) ([]mesh.Definition, []mesh.Problem) {
-	docs, ps := yaml.Parse(name, []byte(text))
-	ds, more := traffic.New().Compile(docs, existing)
-	return ds, mesh.SortProblems(append(ps, more...))
+	return meshtest.Compile(traffic.New(), name, text, existing)
 }
 
 // Somebody with a mistake in a file would not be told what, where, or what would be right; or something right would be refused.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) != 4 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		a, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		ds, ps := compile(a.Files[0].Name, string(a.Files[0].Data), nil)
-		for _, p := range ps {
-			out.WriteString(p.String() + "\n")
-		}
-		for _, d := range ds {
-			if len(d.Compiled) > 0 {
-				out.WriteString(d.Ref.String() + " in " + d.GlobalNamespace + " claims " + strings.Join(d.Claims, " ") + "\n")
-				if err := json.Indent(&out, d.Compiled, "", "  "); err != nil {
-					t.Fatal(err)
-				}
-				out.WriteByte('\n')
-			}
-		}
-		if *update {
-			a.Files = append(a.Files[:1], txtar.File{Name: "out", Data: out.Bytes()})
-			if err := os.WriteFile(file, txtar.Format(a), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if len(a.Files) != 2 {
-			t.Fatalf("%s has no answer", file)
-		}
-		if diff := cmp.Diff(string(a.Files[1].Data), out.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", file, diff)
-		}
-	}
+	meshtest.Golden(t, *update, 4, func(name, text string) ([]mesh.Definition, []mesh.Problem) { return compile(name, text, nil) })
 }
 
 const policy = `apiVersion: evenkeel.dev/v1beta1
@@ -184,13 +142,8 @@ func TestPlaintext(t *testing.T) {
 // A file of nonsense would crash the check, or something would be taken that is not whole.
 func FuzzCompile(f *testing.F) {
 	f.Add(policy)
-	files, _ := filepath.Glob("testdata/*.txtar")
-	for _, file := range files {
-		a, err := txtar.ParseFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(a.Files[0].Data))
+	for _, text := range meshtest.Seeds(f) {
+		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		ds, _ := compile("a.yaml", text, nil)

@@ -13,8 +13,8 @@ var floors = map[string]int{
 // stages are pure packages below a floor: what is a stage or vocabulary of one, and no shell. Shells may import them as they do their parent.
 var stages = []string{"slo/notify", "mesh/member", "mesh/inventory", "mesh/calls", "ingest/watch", "mesh/spiffe", "mesh/trust", "mesh/traffic", "mesh/discovery", "mesh/istio"}
 
-// suites are conformance suites; only tests import them.
-var suites = []string{"bus/logtest"}
+// suites are what tests of several packages share; only tests import them.
+var suites = []string{"bus/logtest", "mesh/meshtest"}
 
 // A family is a set of third-party packages that only some folders may name.
 type family struct {
@@ -35,7 +35,7 @@ var families = []family{
 	{[]string{"github.com/prometheus/prometheus/tsdb/chunkenc"}, []string{"ingest/history", "slo/rules"}},
 	{[]string{"github.com/prometheus/common/", "github.com/prometheus/client_model/"}, []string{"slo/promql", "slo/promtest", "slo/rules", "ingest/scrape", "ingest/history"}},
 	{[]string{"github.com/prometheus/otlptranslator"}, []string{"ingest/otlp"}},
-	{[]string{"github.com/google/go-cmp/"}, []string{"bus/logtest"}}, // a suite is a test
+	{[]string{"github.com/google/go-cmp/", "golang.org/x/tools/txtar"}, suites}, // a suite is a test
 	{[]string{"go.yaml.in/yaml/"}, []string{"mesh/yaml", "slo/openslo", "ingest/scrape", "cmd/"}},
 	{[]string{"github.com/VictoriaMetrics/easyproto"}, []string{"ingest/remotewrite", "ingest/otlp"}},
 	{[]string{"github.com/klauspost/compress/"}, []string{"ingest/remotewrite", "ingest/otlp", "ingest/scrape", "ingest/history", "bus/jetstream"}},
